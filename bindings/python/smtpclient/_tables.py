@@ -1,0 +1,195 @@
+"""Constants, properties and error codes of libsmtpclient.
+
+Generated from the sources by tests/generated.rs; do not edit.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+VERSION = "0.1.0"
+ABI_VERSION = 0
+
+# Options of SmtpConnect and SMTP_PROPERTY_OPTIONS; bits.
+OPTION_NONE = 0
+OPTION_EXTENDED = 1
+OPTION_TUNNEL = 1024
+OPTION_TRUSTEDSITE = 2048
+OPTION_SECURE = 4096
+OPTION_SECURE_IMPLICIT = 8192
+OPTION_BASIC = 65536
+
+# Values of SMTP_PROPERTY_TLS_MODE.
+TLS_OPPORTUNISTIC = 0
+TLS_NONE = 1
+TLS_REQUIRED = 2
+TLS_IMPLICIT = 3
+
+# Values of SMTP_PROPERTY_OUTCOME: what became of the last message.
+OUTCOME_NOT_SENT = 0
+OUTCOME_ACCEPTED = 1
+OUTCOME_REJECTED_TEMPORARY = 2
+OUTCOME_REJECTED_PERMANENT = 3
+OUTCOME_UNKNOWN = 4
+
+# Events of SmtpRegisterEvent; bits.
+EVENT_CONNECT = 1
+EVENT_DISCONNECT = 2
+EVENT_TIMEOUT = 16
+EVENT_CANCEL = 32
+EVENT_COMMAND = 128
+EVENT_REPLY = 256
+EVENT_ERROR = 512
+
+# Values of SMTP_PROPERTY_ERROR_CLASS: who has to act.
+CLASS_CALLER = 1
+CLASS_SERVER = 2
+CLASS_WIRE = 3
+CLASS_INTERNAL = 4
+
+# Values of SMTP_PROPERTY_ERROR_PHASE: what was being done.
+PHASE_ARGUMENT = 0
+PHASE_RESOLVE = 1
+PHASE_CONNECT = 2
+PHASE_GREETING = 3
+PHASE_EHLO = 4
+PHASE_STARTTLS = 5
+PHASE_TLS = 6
+PHASE_AUTH = 7
+PHASE_MAIL = 8
+PHASE_RCPT = 9
+PHASE_DATA = 10
+PHASE_CONTENT = 11
+PHASE_END = 12
+PHASE_RESET = 13
+PHASE_QUIT = 14
+PHASE_IDLE = 15
+
+
+class PropertyRow(NamedTuple):
+    """One property: its number, type (text or integer), access (rw, r or w) and meaning."""
+
+    id: int
+    kind: str
+    access: str
+    doc: str
+
+
+PROPERTIES: dict[str, PropertyRow] = {
+    "host": PropertyRow(1, "text", "rw", "The server's host name or address, for SmtpConnect without one. An IPv6 address may stand in brackets."),
+    "port": PropertyRow(2, "integer", "rw", "The server's port, for SmtpConnect without one. 0 means 25, or 465 with implicit TLS."),
+    "user": PropertyRow(3, "text", "rw", "The user name, for SmtpAuthenticate without one."),
+    "password": PropertyRow(4, "text", "w", "The password, for SmtpAuthenticate without one. Can be set but not read; wiped from memory on release."),
+    "options": PropertyRow(5, "integer", "rw", "The SMTP_OPTION_ bits, for SmtpConnect without any."),
+    "tls_mode": PropertyRow(6, "integer", "rw", "How to use TLS, one of the SMTP_TLS_ constants, unless the options of SmtpConnect say otherwise (RFC 3207, RFC 8314)."),
+    "ca_file": PropertyRow(7, "text", "rw", "The path of a PEM file with the authorities to trust instead of the system's. Empty: the system's."),
+    "local_name": PropertyRow(8, "text", "rw", "The name to greet the server with (EHLO), a domain name or address literal. Empty: this machine's name if it is a full one, else the address of the connection (RFC 5321 section 4.1.4)."),
+    "insecure_auth": PropertyRow(9, "integer", "rw", "INSECURE: 1 allows a password to be sent without TLS, or over TLS with a certificate that was not verified. To a loopback address it is always allowed."),
+    "insecure_skip_verify": PropertyRow(10, "integer", "rw", "INSECURE: 1 switches the check of the server's certificate off and trusts it all the same."),
+    "timeout": PropertyRow(20, "integer", "rw", "The limit of one call as a whole, in milliseconds; 0 is none. Whichever limit is nearer counts."),
+    "timeout_resolve": PropertyRow(21, "integer", "rw", "The limit for looking the host name up, in milliseconds; 0 is none."),
+    "timeout_connect": PropertyRow(22, "integer", "rw", "The limit for making the TCP connection, all addresses together, in milliseconds; 0 is none."),
+    "timeout_tls": PropertyRow(23, "integer", "rw", "The limit for the TLS handshake, in milliseconds; 0 is none."),
+    "timeout_greeting": PropertyRow(24, "integer", "rw", "The limit for the server's greeting, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.1)."),
+    "timeout_command": PropertyRow(25, "integer", "rw", "The limit for the replies to EHLO, HELO, STARTTLS, AUTH and RSET, in milliseconds; 0 is none."),
+    "timeout_mail": PropertyRow(26, "integer", "rw", "The limit for the reply to MAIL, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.2)."),
+    "timeout_rcpt": PropertyRow(27, "integer", "rw", "The limit for the reply to each RCPT, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.3)."),
+    "timeout_data": PropertyRow(28, "integer", "rw", "The limit for the reply to DATA, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.4)."),
+    "timeout_content": PropertyRow(29, "integer", "rw", "The longest time without progress while the message is sent, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.5)."),
+    "timeout_end": PropertyRow(30, "integer", "rw", "The limit for the reply to the end of the message, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.6)."),
+    "timeout_quit": PropertyRow(31, "integer", "rw", "The limit for the reply to QUIT, in milliseconds; 0 is none."),
+    "is_connected": PropertyRow(100, "integer", "r", "1 while the client is connected, as far as it has noticed."),
+    "is_extended": PropertyRow(101, "integer", "r", "1 if the server accepted EHLO, 0 if only HELO."),
+    "result_code": PropertyRow(102, "integer", "r", "The three-digit code of the server's last reply; 0 if there was none."),
+    "result_string": PropertyRow(103, "text", "r", "The text of the server's last reply, its lines joined by line feeds."),
+    "enhanced_code": PropertyRow(104, "text", "r", "The enhanced status code of the server's last reply, such as 5.1.1 (RFC 3463); empty if it had none."),
+    "extensions": PropertyRow(105, "text", "r", "The extensions that the server offers, as it wrote them, one a line."),
+    "auth_mechanisms": PropertyRow(106, "text", "r", "The login mechanisms that the server offers, separated by blanks."),
+    "auth_mechanism": PropertyRow(107, "text", "r", "The mechanism that logged in; empty before."),
+    "size_limit": PropertyRow(108, "integer", "r", "The largest message that the server accepts, in octets (RFC 1870); 0 if it names no limit."),
+    "peer_address": PropertyRow(109, "text", "r", "The address and port of the server."),
+    "local_address": PropertyRow(110, "text", "r", "The address and port of this end of the connection."),
+    "tls_protocol": PropertyRow(120, "text", "r", "The TLS version in use, such as TLS 1.3; empty without TLS."),
+    "tls_cipher": PropertyRow(121, "text", "r", "The cipher suite in use by its IANA name; empty without TLS."),
+    "tls_verified": PropertyRow(122, "integer", "r", "1 if the server's certificate was checked and is good."),
+    "tls_objection": PropertyRow(123, "text", "r", "Why the certificate was not found good, where TLS is used all the same (opportunistic, or checks switched off)."),
+    "outcome": PropertyRow(140, "integer", "r", "What became of the last message, one of the SMTP_OUTCOME_ constants."),
+    "safe_to_retry": PropertyRow(141, "integer", "r", "1 if sending the last message again cannot deliver it twice."),
+    "recipients_accepted": PropertyRow(142, "integer", "r", "How many recipients of the last message the server accepted."),
+    "recipients_refused": PropertyRow(143, "integer", "r", "How many recipients of the last message the server refused."),
+    "refused_recipients": PropertyRow(144, "text", "r", "The refused recipients of the last message, one a line: address, colon, code, text."),
+    "final_reply": PropertyRow(145, "text", "r", "The server's reply to the end of the last message: code and text."),
+    "queue_id": PropertyRow(146, "text", "r", "The id under which the server queued the last message, where its final reply has a known form."),
+    "last_error": PropertyRow(160, "integer", "rw", "The code of this client's last failure. A success leaves it; set it to 0 to clear it."),
+    "error_class": PropertyRow(161, "integer", "r", "The family of the last failure, one of the SMTP_CLASS_ constants; 0 if there was none."),
+    "error_phase": PropertyRow(162, "integer", "r", "What was being done at the last failure, one of the SMTP_PHASE_ constants."),
+    "error_result_code": PropertyRow(163, "integer", "r", "The reply code that caused the last failure; 0 if no reply did."),
+    "error_enhanced_code": PropertyRow(164, "text", "r", "The enhanced status code of that reply."),
+    "error_reply": PropertyRow(165, "text", "r", "The text of that reply, its lines joined by line feeds."),
+    "error_os": PropertyRow(166, "integer", "r", "The operating system's error number of the last failure; 0 if it was not the system's."),
+    "error_tls_reason": PropertyRow(167, "text", "r", "The TLS library's own reason for the last failure."),
+    "error_address": PropertyRow(168, "text", "r", "The mail or network address that the last failure concerns."),
+    "error_remedy": PropertyRow(169, "text", "r", "What to do about the last failure, one sentence."),
+}
+
+# Code: (name, class).
+ERRORS: dict[int, tuple[str, int]] = {
+    -2147211482: ("SMTP_ERROR_INVALID_PARAMETER", 1),
+    -2147211466: ("SMTP_ERROR_INVALID_HANDLE", 1),
+    -2147211455: ("SMTP_ERROR_ADDRESS_UNAVAILABLE", 3),
+    -2147211453: ("SMTP_ERROR_NETWORK_UNREACHABLE", 3),
+    -2147211451: ("SMTP_ERROR_CONNECTION_ABORTED", 3),
+    -2147211450: ("SMTP_ERROR_CONNECTION_RESET", 3),
+    -2147211448: ("SMTP_ERROR_ALREADY_CONNECTED", 1),
+    -2147211447: ("SMTP_ERROR_NOT_CONNECTED", 1),
+    -2147211444: ("SMTP_ERROR_TIMEOUT", 3),
+    -2147211443: ("SMTP_ERROR_CONNECTION_REFUSED", 3),
+    -2147211439: ("SMTP_ERROR_HOST_UNREACHABLE", 3),
+    -2147211393: ("SMTP_ERROR_CANCELLED", 1),
+    -2147210503: ("SMTP_ERROR_HOST_NOT_FOUND", 3),
+    -2147210502: ("SMTP_ERROR_HOST_LOOKUP_FAILED", 3),
+    -2147201023: ("SMTP_ERROR_NULL_POINTER", 1),
+    -2147201022: ("SMTP_ERROR_INVALID_UTF8", 1),
+    -2147201021: ("SMTP_ERROR_INVALID_ADDRESS", 1),
+    -2147201020: ("SMTP_ERROR_NO_RECIPIENTS", 1),
+    -2147201019: ("SMTP_ERROR_BUFFER_TOO_SMALL", 1),
+    -2147201018: ("SMTP_ERROR_UNKNOWN_PROPERTY", 1),
+    -2147201017: ("SMTP_ERROR_READ_ONLY_PROPERTY", 1),
+    -2147201016: ("SMTP_ERROR_REENTRANT", 1),
+    -2147201015: ("SMTP_ERROR_RELEASED", 1),
+    -2147201014: ("SMTP_ERROR_FORKED", 1),
+    -2147201013: ("SMTP_ERROR_HANDLE_POISONED", 1),
+    -2147201012: ("SMTP_ERROR_SMTPUTF8_REQUIRED", 1),
+    -2147201011: ("SMTP_ERROR_TOO_LONG", 1),
+    -2147201010: ("SMTP_ERROR_CA_FILE", 1),
+    -2147201009: ("SMTP_ERROR_NO_CREDENTIALS", 1),
+    -2147201008: ("SMTP_ERROR_INSECURE_CREDENTIALS", 1),
+    -2147201007: ("SMTP_ERROR_TOO_MANY_HANDLES", 1),
+    -2147201006: ("SMTP_ERROR_MESSAGE_TOO_LARGE", 1),
+    -2147201005: ("SMTP_ERROR_WRITE_ONLY_PROPERTY", 1),
+    -2147200767: ("SMTP_ERROR_SERVER_CLOSING", 2),
+    -2147200766: ("SMTP_ERROR_SERVER_REFUSED", 2),
+    -2147200765: ("SMTP_ERROR_PROTOCOL", 2),
+    -2147200764: ("SMTP_ERROR_REPLY_TOO_LONG", 2),
+    -2147200763: ("SMTP_ERROR_COMMAND_REJECTED", 2),
+    -2147200762: ("SMTP_ERROR_AUTHENTICATION_FAILED", 2),
+    -2147200761: ("SMTP_ERROR_INVALID_AUTHENTICATION_TYPE", 2),
+    -2147200760: ("SMTP_ERROR_STARTTLS_UNAVAILABLE", 2),
+    -2147200759: ("SMTP_ERROR_STARTTLS_REJECTED", 2),
+    -2147200758: ("SMTP_ERROR_STARTTLS_INJECTION", 2),
+    -2147200757: ("SMTP_ERROR_SENDER_REJECTED", 2),
+    -2147200756: ("SMTP_ERROR_RECIPIENTS_REJECTED", 2),
+    -2147200755: ("SMTP_ERROR_DATA_REJECTED", 2),
+    -2147200754: ("SMTP_ERROR_MESSAGE_REJECTED", 2),
+    -2147200511: ("SMTP_ERROR_CONNECTION_CLOSED", 3),
+    -2147200510: ("SMTP_ERROR_NETWORK", 3),
+    -2147200255: ("SMTP_ERROR_TLS_HANDSHAKE", 3),
+    -2147200254: ("SMTP_ERROR_TLS_NOT_TLS", 3),
+    -2147200253: ("SMTP_ERROR_TLS_CERTIFICATE_NAME", 3),
+    -2147200252: ("SMTP_ERROR_TLS_CERTIFICATE_EXPIRED", 3),
+    -2147200251: ("SMTP_ERROR_TLS_CERTIFICATE_UNTRUSTED", 3),
+    -2147200250: ("SMTP_ERROR_TLS_CERTIFICATE_REVOKED", 3),
+    -2147200249: ("SMTP_ERROR_TLS_CERTIFICATE_INVALID", 3),
+    -2147200248: ("SMTP_ERROR_TLS_BROKEN", 3),
+    -2147197183: ("SMTP_ERROR_INTERNAL", 4),
+}

@@ -1,0 +1,1274 @@
+/* Generated from the sources by tests/generated.rs; do not edit. */
+#ifndef SMTPCLIENT_H
+#define SMTPCLIENT_H
+
+/**
+ * @file smtpclient.h
+ * @mainpage libsmtpclient
+ *
+ * An SMTP client: connect, authenticate, send, disconnect.
+ *
+ * @section ownership Ownership
+ * Strings and messages passed in belong to the caller and need to live through the call only; the
+ * library copies what it keeps, and reads a message in place. Strings out are copied to the
+ * caller's buffer; the few that are returned as pointers belong to the library, as each says.
+ * Handles are ended with the function that their create function names.
+ *
+ * @section threads Threads
+ * Any handle may be used from any thread. Calls on one client queue up in the order they came;
+ * SmtpCancel and the getters never wait. Several clients work side by side.
+ *
+ * @section callbacks Callbacks
+ * Callbacks come on the thread whose call caused them, with no lock of the library's held. In one,
+ * SmtpCancel and the getters may be called on the same client; all else gives SMTP_ERROR_REENTRANT.
+ *
+ * @section errors Errors
+ * Operations return 0, or a negative code. SmtpGetLastErrorString has one sentence with the
+ * cause, the server's own words and what to do; the SMTP_PROPERTY_ERROR_ properties have the parts.
+ * Outputs are untouched on failure, unless the function says otherwise.
+ *
+ * @section versions Versions
+ * Within one SMTP_ABI_VERSION, functions and constants are only added, and structures grow at
+ * their end; a structure tells its size in its first member.
+ */
+
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** The version of this header. */
+#define SMTP_VERSION_STRING "0.1.0"
+#define SMTP_VERSION_MAJOR 0
+#define SMTP_VERSION_MINOR 1
+#define SMTP_VERSION_PATCH 0
+
+/** The number of this interface; compare with SmtpGetAbiVersion. */
+#define SMTP_ABI_VERSION 0
+
+/** What operations return on success. */
+#define SMTP_OK 0
+
+/** A length for a message that ends with its first NUL. */
+#define SMTP_NUL_TERMINATED ((size_t)-1)
+
+/** @name SMTP_OPTION
+ *  Options of SmtpConnect and SMTP_PROPERTY_OPTIONS; bits.
+ *  @{ */
+
+/**
+ * No option: EHLO with HELO as fall-back, and TLS as SMTP_PROPERTY_TLS_MODE says.
+ */
+#define SMTP_OPTION_NONE 0x0
+
+/**
+ * Use ESMTP when offered. Always done here, so this changes nothing; the original asked for it.
+ */
+#define SMTP_OPTION_EXTENDED 0x1
+
+/**
+ * The connection goes through a tunnel. Accepted as in the original; no check here needs it.
+ */
+#define SMTP_OPTION_TUNNEL 0x400
+
+/**
+ * INSECURE: do not check the server's certificate, and trust it all the same.
+ */
+#define SMTP_OPTION_TRUSTEDSITE 0x800
+
+/**
+ * Require TLS by STARTTLS.
+ */
+#define SMTP_OPTION_SECURE 0x1000
+
+/**
+ * TLS before the first octet of SMTP; the default port becomes 465.
+ */
+#define SMTP_OPTION_SECURE_IMPLICIT 0x2000
+
+/**
+ * Greet with HELO only: no extension is used, neither TLS by STARTTLS nor a login.
+ */
+#define SMTP_OPTION_BASIC 0x10000
+
+/** @} */
+
+/** @name SMTP_TLS
+ *  Values of SMTP_PROPERTY_TLS_MODE.
+ *  @{ */
+
+/**
+ * STARTTLS if the server offers it; the certificate need not be good, but then no password is
+ * sent.
+ */
+#define SMTP_TLS_OPPORTUNISTIC 0
+
+/**
+ * No TLS.
+ */
+#define SMTP_TLS_NONE 1
+
+/**
+ * STARTTLS with a good certificate, or no session at all.
+ */
+#define SMTP_TLS_REQUIRED 2
+
+/**
+ * TLS with a good certificate before the first octet of SMTP.
+ */
+#define SMTP_TLS_IMPLICIT 3
+
+/** @} */
+
+/** @name SMTP_OUTCOME
+ *  Values of SMTP_PROPERTY_OUTCOME: what became of the last message.
+ *  @{ */
+
+/**
+ * The end of the message did not leave this machine: the server cannot have taken it.
+ */
+#define SMTP_OUTCOME_NOT_SENT 0
+
+/**
+ * The server took the message, for at least one recipient.
+ */
+#define SMTP_OUTCOME_ACCEPTED 1
+
+/**
+ * The server refused it with a 4xx reply; a later try may succeed.
+ */
+#define SMTP_OUTCOME_REJECTED_TEMPORARY 2
+
+/**
+ * The server refused it with a 5xx reply.
+ */
+#define SMTP_OUTCOME_REJECTED_PERMANENT 3
+
+/**
+ * The end of the message was sent and no answer came: it may have been taken.
+ */
+#define SMTP_OUTCOME_UNKNOWN 4
+
+/** @} */
+
+/** @name SMTP_EVENT
+ *  Events of SmtpRegisterEvent; bits.
+ *  @{ */
+
+/**
+ * The session was made: connected, greeted, and TLS up as configured.
+ */
+#define SMTP_EVENT_CONNECT 0x1
+
+/**
+ * The session is over.
+ */
+#define SMTP_EVENT_DISCONNECT 0x2
+
+/**
+ * A call ran out of time; error and text tell where.
+ */
+#define SMTP_EVENT_TIMEOUT 0x10
+
+/**
+ * A call was cancelled; error and text tell where.
+ */
+#define SMTP_EVENT_CANCEL 0x20
+
+/**
+ * A command was queued for sending; text is its line, secrets masked.
+ */
+#define SMTP_EVENT_COMMAND 0x80
+
+/**
+ * A reply came in; result_code and text are the server's, a login's challenges masked.
+ */
+#define SMTP_EVENT_REPLY 0x100
+
+/**
+ * A call failed; error and text tell why. Comes behind TIMEOUT and CANCEL too.
+ */
+#define SMTP_EVENT_ERROR 0x200
+
+/** @} */
+
+/** @name SMTP_CLASS
+ *  Values of SMTP_PROPERTY_ERROR_CLASS: who has to act.
+ *  @{ */
+
+/**
+ * The program misused the library, or cancelled.
+ */
+#define SMTP_CLASS_CALLER 1
+
+/**
+ * The server refused, or broke the protocol.
+ */
+#define SMTP_CLASS_SERVER 2
+
+/**
+ * Name resolution, the network, TLS or time failed.
+ */
+#define SMTP_CLASS_WIRE 3
+
+/**
+ * A defect of the library.
+ */
+#define SMTP_CLASS_INTERNAL 4
+
+/** @} */
+
+/** @name SMTP_PHASE
+ *  Values of SMTP_PROPERTY_ERROR_PHASE: what was being done.
+ *  @{ */
+
+/**
+ * While checking the arguments.
+ */
+#define SMTP_PHASE_ARGUMENT 0
+
+/**
+ * While looking up the host name.
+ */
+#define SMTP_PHASE_RESOLVE 1
+
+/**
+ * While connecting.
+ */
+#define SMTP_PHASE_CONNECT 2
+
+/**
+ * While waiting for the server's greeting.
+ */
+#define SMTP_PHASE_GREETING 3
+
+/**
+ * While greeting the server with EHLO.
+ */
+#define SMTP_PHASE_EHLO 4
+
+/**
+ * While asking for TLS with STARTTLS.
+ */
+#define SMTP_PHASE_STARTTLS 5
+
+/**
+ * While starting TLS.
+ */
+#define SMTP_PHASE_TLS 6
+
+/**
+ * While logging in.
+ */
+#define SMTP_PHASE_AUTH 7
+
+/**
+ * While waiting for the reply to MAIL.
+ */
+#define SMTP_PHASE_MAIL 8
+
+/**
+ * While waiting for the replies to RCPT.
+ */
+#define SMTP_PHASE_RCPT 9
+
+/**
+ * While waiting for the reply to DATA.
+ */
+#define SMTP_PHASE_DATA 10
+
+/**
+ * While sending the message.
+ */
+#define SMTP_PHASE_CONTENT 11
+
+/**
+ * While waiting for the reply to the end of the message.
+ */
+#define SMTP_PHASE_END 12
+
+/**
+ * While waiting for the reply to RSET.
+ */
+#define SMTP_PHASE_RESET 13
+
+/**
+ * While waiting for the reply to QUIT.
+ */
+#define SMTP_PHASE_QUIT 14
+
+/**
+ * While the connection was idle.
+ */
+#define SMTP_PHASE_IDLE 15
+
+/** @} */
+
+/** @name SMTP_PROPERTY
+ *  Properties. Text: SmtpSetString, SmtpGetString; integer: SmtpSetInteger, SmtpGetInteger.
+ *  @{ */
+
+/**
+ * Text, default empty. The server's host name or address, for SmtpConnect without one. An IPv6
+ * address may stand in brackets.
+ */
+#define SMTP_PROPERTY_HOST 1
+
+/**
+ * Integer, default 0. The server's port, for SmtpConnect without one. 0 means 25, or 465 with
+ * implicit TLS.
+ */
+#define SMTP_PROPERTY_PORT 2
+
+/**
+ * Text, default empty. The user name, for SmtpAuthenticate without one.
+ */
+#define SMTP_PROPERTY_USER 3
+
+/**
+ * Text, write only. The password, for SmtpAuthenticate without one. Can be set but not read;
+ * wiped from memory on release.
+ */
+#define SMTP_PROPERTY_PASSWORD 4
+
+/**
+ * Integer, default 0. The SMTP_OPTION_ bits, for SmtpConnect without any.
+ */
+#define SMTP_PROPERTY_OPTIONS 5
+
+/**
+ * Integer, default 0. How to use TLS, one of the SMTP_TLS_ constants, unless the options of
+ * SmtpConnect say otherwise (RFC 3207, RFC 8314).
+ */
+#define SMTP_PROPERTY_TLS_MODE 6
+
+/**
+ * Text, default empty. The path of a PEM file with the authorities to trust instead of the
+ * system's. Empty: the system's.
+ */
+#define SMTP_PROPERTY_CA_FILE 7
+
+/**
+ * Text, default empty. The name to greet the server with (EHLO), a domain name or address
+ * literal. Empty: this machine's name if it is a full one, else the address of the connection
+ * (RFC 5321 section 4.1.4).
+ */
+#define SMTP_PROPERTY_LOCAL_NAME 8
+
+/**
+ * Integer, default 0. INSECURE: 1 allows a password to be sent without TLS, or over TLS with a
+ * certificate that was not verified. To a loopback address it is always allowed.
+ */
+#define SMTP_PROPERTY_INSECURE_AUTH 9
+
+/**
+ * Integer, default 0. INSECURE: 1 switches the check of the server's certificate off and trusts
+ * it all the same.
+ */
+#define SMTP_PROPERTY_INSECURE_SKIP_VERIFY 10
+
+/**
+ * Integer, default 0. The limit of one call as a whole, in milliseconds; 0 is none. Whichever
+ * limit is nearer counts.
+ */
+#define SMTP_PROPERTY_TIMEOUT 20
+
+/**
+ * Integer, default 30000. The limit for looking the host name up, in milliseconds; 0 is none.
+ */
+#define SMTP_PROPERTY_TIMEOUT_RESOLVE 21
+
+/**
+ * Integer, default 30000. The limit for making the TCP connection, all addresses together, in
+ * milliseconds; 0 is none.
+ */
+#define SMTP_PROPERTY_TIMEOUT_CONNECT 22
+
+/**
+ * Integer, default 30000. The limit for the TLS handshake, in milliseconds; 0 is none.
+ */
+#define SMTP_PROPERTY_TIMEOUT_TLS 23
+
+/**
+ * Integer, default 300000. The limit for the server's greeting, in milliseconds; 0 is none (RFC
+ * 5321 section 4.5.3.2.1).
+ */
+#define SMTP_PROPERTY_TIMEOUT_GREETING 24
+
+/**
+ * Integer, default 300000. The limit for the replies to EHLO, HELO, STARTTLS, AUTH and RSET, in
+ * milliseconds; 0 is none.
+ */
+#define SMTP_PROPERTY_TIMEOUT_COMMAND 25
+
+/**
+ * Integer, default 300000. The limit for the reply to MAIL, in milliseconds; 0 is none (RFC
+ * 5321 section 4.5.3.2.2).
+ */
+#define SMTP_PROPERTY_TIMEOUT_MAIL 26
+
+/**
+ * Integer, default 300000. The limit for the reply to each RCPT, in milliseconds; 0 is none
+ * (RFC 5321 section 4.5.3.2.3).
+ */
+#define SMTP_PROPERTY_TIMEOUT_RCPT 27
+
+/**
+ * Integer, default 120000. The limit for the reply to DATA, in milliseconds; 0 is none (RFC
+ * 5321 section 4.5.3.2.4).
+ */
+#define SMTP_PROPERTY_TIMEOUT_DATA 28
+
+/**
+ * Integer, default 180000. The longest time without progress while the message is sent, in
+ * milliseconds; 0 is none (RFC 5321 section 4.5.3.2.5).
+ */
+#define SMTP_PROPERTY_TIMEOUT_CONTENT 29
+
+/**
+ * Integer, default 600000. The limit for the reply to the end of the message, in milliseconds;
+ * 0 is none (RFC 5321 section 4.5.3.2.6).
+ */
+#define SMTP_PROPERTY_TIMEOUT_END 30
+
+/**
+ * Integer, default 2000. The limit for the reply to QUIT, in milliseconds; 0 is none.
+ */
+#define SMTP_PROPERTY_TIMEOUT_QUIT 31
+
+/**
+ * Integer, read only. 1 while the client is connected, as far as it has noticed.
+ */
+#define SMTP_PROPERTY_IS_CONNECTED 100
+
+/**
+ * Integer, read only. 1 if the server accepted EHLO, 0 if only HELO.
+ */
+#define SMTP_PROPERTY_IS_EXTENDED 101
+
+/**
+ * Integer, read only. The three-digit code of the server's last reply; 0 if there was none.
+ */
+#define SMTP_PROPERTY_RESULT_CODE 102
+
+/**
+ * Text, read only. The text of the server's last reply, its lines joined by line feeds.
+ */
+#define SMTP_PROPERTY_RESULT_STRING 103
+
+/**
+ * Text, read only. The enhanced status code of the server's last reply, such as 5.1.1 (RFC
+ * 3463); empty if it had none.
+ */
+#define SMTP_PROPERTY_ENHANCED_CODE 104
+
+/**
+ * Text, read only. The extensions that the server offers, as it wrote them, one a line.
+ */
+#define SMTP_PROPERTY_EXTENSIONS 105
+
+/**
+ * Text, read only. The login mechanisms that the server offers, separated by blanks.
+ */
+#define SMTP_PROPERTY_AUTH_MECHANISMS 106
+
+/**
+ * Text, read only. The mechanism that logged in; empty before.
+ */
+#define SMTP_PROPERTY_AUTH_MECHANISM 107
+
+/**
+ * Integer, read only. The largest message that the server accepts, in octets (RFC 1870); 0 if
+ * it names no limit.
+ */
+#define SMTP_PROPERTY_SIZE_LIMIT 108
+
+/**
+ * Text, read only. The address and port of the server.
+ */
+#define SMTP_PROPERTY_PEER_ADDRESS 109
+
+/**
+ * Text, read only. The address and port of this end of the connection.
+ */
+#define SMTP_PROPERTY_LOCAL_ADDRESS 110
+
+/**
+ * Text, read only. The TLS version in use, such as TLS 1.3; empty without TLS.
+ */
+#define SMTP_PROPERTY_TLS_PROTOCOL 120
+
+/**
+ * Text, read only. The cipher suite in use by its IANA name; empty without TLS.
+ */
+#define SMTP_PROPERTY_TLS_CIPHER 121
+
+/**
+ * Integer, read only. 1 if the server's certificate was checked and is good.
+ */
+#define SMTP_PROPERTY_TLS_VERIFIED 122
+
+/**
+ * Text, read only. Why the certificate was not found good, where TLS is used all the same
+ * (opportunistic, or checks switched off).
+ */
+#define SMTP_PROPERTY_TLS_OBJECTION 123
+
+/**
+ * Integer, read only. What became of the last message, one of the SMTP_OUTCOME_ constants.
+ */
+#define SMTP_PROPERTY_OUTCOME 140
+
+/**
+ * Integer, read only. 1 if sending the last message again cannot deliver it twice.
+ */
+#define SMTP_PROPERTY_SAFE_TO_RETRY 141
+
+/**
+ * Integer, read only. How many recipients of the last message the server accepted.
+ */
+#define SMTP_PROPERTY_RECIPIENTS_ACCEPTED 142
+
+/**
+ * Integer, read only. How many recipients of the last message the server refused.
+ */
+#define SMTP_PROPERTY_RECIPIENTS_REFUSED 143
+
+/**
+ * Text, read only. The refused recipients of the last message, one a line: address, colon,
+ * code, text.
+ */
+#define SMTP_PROPERTY_REFUSED_RECIPIENTS 144
+
+/**
+ * Text, read only. The server's reply to the end of the last message: code and text.
+ */
+#define SMTP_PROPERTY_FINAL_REPLY 145
+
+/**
+ * Text, read only. The id under which the server queued the last message, where its final reply
+ * has a known form.
+ */
+#define SMTP_PROPERTY_QUEUE_ID 146
+
+/**
+ * Integer, default 0. The code of this client's last failure. A success leaves it; set it to 0
+ * to clear it.
+ */
+#define SMTP_PROPERTY_LAST_ERROR 160
+
+/**
+ * Integer, read only. The family of the last failure, one of the SMTP_CLASS_ constants; 0 if
+ * there was none.
+ */
+#define SMTP_PROPERTY_ERROR_CLASS 161
+
+/**
+ * Integer, read only. What was being done at the last failure, one of the SMTP_PHASE_
+ * constants.
+ */
+#define SMTP_PROPERTY_ERROR_PHASE 162
+
+/**
+ * Integer, read only. The reply code that caused the last failure; 0 if no reply did.
+ */
+#define SMTP_PROPERTY_ERROR_RESULT_CODE 163
+
+/**
+ * Text, read only. The enhanced status code of that reply.
+ */
+#define SMTP_PROPERTY_ERROR_ENHANCED_CODE 164
+
+/**
+ * Text, read only. The text of that reply, its lines joined by line feeds.
+ */
+#define SMTP_PROPERTY_ERROR_REPLY 165
+
+/**
+ * Integer, read only. The operating system's error number of the last failure; 0 if it was not
+ * the system's.
+ */
+#define SMTP_PROPERTY_ERROR_OS 166
+
+/**
+ * Text, read only. The TLS library's own reason for the last failure.
+ */
+#define SMTP_PROPERTY_ERROR_TLS_REASON 167
+
+/**
+ * Text, read only. The mail or network address that the last failure concerns.
+ */
+#define SMTP_PROPERTY_ERROR_ADDRESS 168
+
+/**
+ * Text, read only. What to do about the last failure, one sentence.
+ */
+#define SMTP_PROPERTY_ERROR_REMEDY 169
+
+/** @} */
+
+/** @name SMTP_ERROR
+ *  Error codes: 0x8004 and a Winsock number, or one of the library's own.
+ *  @{ */
+
+/**
+ * A parameter has a value that is not allowed. Correct the parameter that the message names.
+ */
+#define SMTP_ERROR_INVALID_PARAMETER ((int32_t)(-2147211482))  /* 0x80042726 */
+
+/**
+ * The handle is not a live client. Use the handle that SmtpClientCreate returned, and never
+ * after SmtpClientRelease.
+ */
+#define SMTP_ERROR_INVALID_HANDLE ((int32_t)(-2147211466))  /* 0x80042736 */
+
+/**
+ * The address cannot be used from this machine. Check the host name, the port and the machine's
+ * network set-up.
+ */
+#define SMTP_ERROR_ADDRESS_UNAVAILABLE ((int32_t)(-2147211455))  /* 0x80042741 */
+
+/**
+ * The network of the server cannot be reached. Check the machine's network connection and
+ * routes.
+ */
+#define SMTP_ERROR_NETWORK_UNREACHABLE ((int32_t)(-2147211453))  /* 0x80042743 */
+
+/**
+ * The connection broke while it was in use. Connect again; look at the outcome before you send
+ * the message again.
+ */
+#define SMTP_ERROR_CONNECTION_ABORTED ((int32_t)(-2147211451))  /* 0x80042745 */
+
+/**
+ * The server cut the connection off. Connect again; look at the outcome before you send the
+ * message again.
+ */
+#define SMTP_ERROR_CONNECTION_RESET ((int32_t)(-2147211450))  /* 0x80042746 */
+
+/**
+ * The client is connected already. Disconnect first, or use a second client.
+ */
+#define SMTP_ERROR_ALREADY_CONNECTED ((int32_t)(-2147211448))  /* 0x80042748 */
+
+/**
+ * The client is not connected. Call SmtpConnect first.
+ */
+#define SMTP_ERROR_NOT_CONNECTED ((int32_t)(-2147211447))  /* 0x80042749 */
+
+/**
+ * The time allowed ran out. Check that the server is reachable, or allow more time.
+ */
+#define SMTP_ERROR_TIMEOUT ((int32_t)(-2147211444))  /* 0x8004274C */
+
+/**
+ * Nothing accepts connections at this address and port. Check the host name and the port (25
+ * relay, 587 submission, 465 implicit TLS).
+ */
+#define SMTP_ERROR_CONNECTION_REFUSED ((int32_t)(-2147211443))  /* 0x8004274D */
+
+/**
+ * The server cannot be reached. Check the host name and the machine's network connection.
+ */
+#define SMTP_ERROR_HOST_UNREACHABLE ((int32_t)(-2147211439))  /* 0x80042751 */
+
+/**
+ * The operation was cancelled. Nothing to mend; connect again to go on.
+ */
+#define SMTP_ERROR_CANCELLED ((int32_t)(-2147211393))  /* 0x8004277F */
+
+/**
+ * The host name does not exist or has no address. Check the spelling of the host name.
+ */
+#define SMTP_ERROR_HOST_NOT_FOUND ((int32_t)(-2147210503))  /* 0x80042AF9 */
+
+/**
+ * The host name could not be looked up just now. Check the machine's name service, and try
+ * again later.
+ */
+#define SMTP_ERROR_HOST_LOOKUP_FAILED ((int32_t)(-2147210502))  /* 0x80042AFA */
+
+/**
+ * A pointer that must not be null is null. Pass the parameter that the message names.
+ */
+#define SMTP_ERROR_NULL_POINTER ((int32_t)(-2147201023))  /* 0x80045001 */
+
+/**
+ * A string is not valid UTF-8. Convert the text to UTF-8 before the call.
+ */
+#define SMTP_ERROR_INVALID_UTF8 ((int32_t)(-2147201022))  /* 0x80045002 */
+
+/**
+ * An address is not a valid mailbox. Write it as local-part@domain (RFC 5321, section 4.1.2),
+ * without a display name or line breaks.
+ */
+#define SMTP_ERROR_INVALID_ADDRESS ((int32_t)(-2147201021))  /* 0x80045003 */
+
+/**
+ * No recipient was given. Give at least one address.
+ */
+#define SMTP_ERROR_NO_RECIPIENTS ((int32_t)(-2147201020))  /* 0x80045004 */
+
+/**
+ * The buffer is too small for the text. Call again with a buffer of the length that was
+ * returned.
+ */
+#define SMTP_ERROR_BUFFER_TOO_SMALL ((int32_t)(-2147201019))  /* 0x80045005 */
+
+/**
+ * There is no such property of this type. Use an SMTP_PROPERTY_ constant with the get or set
+ * function of its type.
+ */
+#define SMTP_ERROR_UNKNOWN_PROPERTY ((int32_t)(-2147201018))  /* 0x80045006 */
+
+/**
+ * The property can only be read. Do not set it.
+ */
+#define SMTP_ERROR_READ_ONLY_PROPERTY ((int32_t)(-2147201017))  /* 0x80045007 */
+
+/**
+ * The client was called from within its own callback. Call it after the callback has returned;
+ * only SmtpCancel and the getters may be called inside.
+ */
+#define SMTP_ERROR_REENTRANT ((int32_t)(-2147201016))  /* 0x80045008 */
+
+/**
+ * The client was released while the call was waiting or running. Let every call return before
+ * SmtpClientRelease.
+ */
+#define SMTP_ERROR_RELEASED ((int32_t)(-2147201015))  /* 0x80045009 */
+
+/**
+ * The handle was made before this process was forked. Create a new client in the child process.
+ */
+#define SMTP_ERROR_FORKED ((int32_t)(-2147201014))  /* 0x8004500A */
+
+/**
+ * An earlier internal error made this client unusable. Release it and create a new one.
+ */
+#define SMTP_ERROR_HANDLE_POISONED ((int32_t)(-2147201013))  /* 0x8004500B */
+
+/**
+ * The address needs SMTPUTF8, which this version does not send. Use an address of ASCII
+ * characters only; write the domain in its xn-- form.
+ */
+#define SMTP_ERROR_SMTPUTF8_REQUIRED ((int32_t)(-2147201012))  /* 0x8004500C */
+
+/**
+ * A text is longer than the protocol allows. Shorten the text that the message names.
+ */
+#define SMTP_ERROR_TOO_LONG ((int32_t)(-2147201011))  /* 0x8004500D */
+
+/**
+ * The certificate authority file cannot be used. Give the path of a readable PEM file with at
+ * least one certificate.
+ */
+#define SMTP_ERROR_CA_FILE ((int32_t)(-2147201010))  /* 0x8004500E */
+
+/**
+ * No user name or password was given. Pass both to SmtpAuthenticate, or set the properties.
+ */
+#define SMTP_ERROR_NO_CREDENTIALS ((int32_t)(-2147201009))  /* 0x8004500F */
+
+/**
+ * The password was not sent, since the connection does not protect it. Use TLS with a verified
+ * certificate, or set SMTP_PROPERTY_INSECURE_AUTH.
+ */
+#define SMTP_ERROR_INSECURE_CREDENTIALS ((int32_t)(-2147201008))  /* 0x80045010 */
+
+/**
+ * No more clients can be created. Release the clients that are no longer used.
+ */
+#define SMTP_ERROR_TOO_MANY_HANDLES ((int32_t)(-2147201007))  /* 0x80045011 */
+
+/**
+ * The message is larger than the server accepts. Send a smaller message, or give a link instead
+ * of an attachment.
+ */
+#define SMTP_ERROR_MESSAGE_TOO_LARGE ((int32_t)(-2147201006))  /* 0x80045012 */
+
+/**
+ * The property can only be set. Keep the value yourself; secrets are not given back.
+ */
+#define SMTP_ERROR_WRITE_ONLY_PROPERTY ((int32_t)(-2147201005))  /* 0x80045013 */
+
+/**
+ * The server is closing the connection (421). Connect again later.
+ */
+#define SMTP_ERROR_SERVER_CLOSING ((int32_t)(-2147200767))  /* 0x80045101 */
+
+/**
+ * The server refuses the session. Read the server's own words in the message.
+ */
+#define SMTP_ERROR_SERVER_REFUSED ((int32_t)(-2147200766))  /* 0x80045102 */
+
+/**
+ * The server broke the SMTP protocol. Check that the host and port are those of a mail server.
+ */
+#define SMTP_ERROR_PROTOCOL ((int32_t)(-2147200765))  /* 0x80045103 */
+
+/**
+ * The server's reply is longer than the library accepts. Check that the host and port are those
+ * of a mail server.
+ */
+#define SMTP_ERROR_REPLY_TOO_LONG ((int32_t)(-2147200764))  /* 0x80045104 */
+
+/**
+ * The server rejected the command. Read the server's own words in the message.
+ */
+#define SMTP_ERROR_COMMAND_REJECTED ((int32_t)(-2147200763))  /* 0x80045105 */
+
+/**
+ * The server did not accept the login. Check the user name and the password.
+ */
+#define SMTP_ERROR_AUTHENTICATION_FAILED ((int32_t)(-2147200762))  /* 0x80045106 */
+
+/**
+ * The server offers no login method that this client may use. Compare the methods that the
+ * message lists; many servers offer them only after TLS.
+ */
+#define SMTP_ERROR_INVALID_AUTHENTICATION_TYPE ((int32_t)(-2147200761))  /* 0x80045107 */
+
+/**
+ * TLS is required but the server does not offer STARTTLS. Use implicit TLS (port 465) if the
+ * server has it, or another server.
+ */
+#define SMTP_ERROR_STARTTLS_UNAVAILABLE ((int32_t)(-2147200760))  /* 0x80045108 */
+
+/**
+ * The server offered STARTTLS and then refused it. Try again later, or use implicit TLS (port
+ * 465).
+ */
+#define SMTP_ERROR_STARTTLS_REJECTED ((int32_t)(-2147200759))  /* 0x80045109 */
+
+/**
+ * Text arrived behind the STARTTLS reply, before TLS. Somebody may be tampering with the
+ * connection; do not send over this network.
+ */
+#define SMTP_ERROR_STARTTLS_INJECTION ((int32_t)(-2147200758))  /* 0x8004510A */
+
+/**
+ * The server refused the sender. Check the sender's address and whether the server wants a
+ * login first.
+ */
+#define SMTP_ERROR_SENDER_REJECTED ((int32_t)(-2147200757))  /* 0x8004510B */
+
+/**
+ * The server refused every recipient. Check the addresses and whether the server wants a login
+ * first.
+ */
+#define SMTP_ERROR_RECIPIENTS_REJECTED ((int32_t)(-2147200756))  /* 0x8004510C */
+
+/**
+ * The server did not want the message. Read the server's own words in the message.
+ */
+#define SMTP_ERROR_DATA_REJECTED ((int32_t)(-2147200755))  /* 0x8004510D */
+
+/**
+ * The server read the message and refused it. Read the server's own words in the message.
+ */
+#define SMTP_ERROR_MESSAGE_REJECTED ((int32_t)(-2147200754))  /* 0x8004510E */
+
+/**
+ * The server closed the connection without a reply. Connect again; look at the outcome before
+ * you send the message again.
+ */
+#define SMTP_ERROR_CONNECTION_CLOSED ((int32_t)(-2147200511))  /* 0x80045201 */
+
+/**
+ * The operating system reports a network error. Look at the system's error in the message.
+ */
+#define SMTP_ERROR_NETWORK ((int32_t)(-2147200510))  /* 0x80045202 */
+
+/**
+ * TLS could not be started. Read the reason in the message.
+ */
+#define SMTP_ERROR_TLS_HANDSHAKE ((int32_t)(-2147200255))  /* 0x80045301 */
+
+/**
+ * The server does not speak TLS on this port. This port speaks plain SMTP first: use STARTTLS
+ * (port 587 or 25), or implicit TLS on port 465.
+ */
+#define SMTP_ERROR_TLS_NOT_TLS ((int32_t)(-2147200254))  /* 0x80045302 */
+
+/**
+ * The certificate is not for this host name. Connect by a name that the certificate has, or
+ * have the certificate renewed with this name.
+ */
+#define SMTP_ERROR_TLS_CERTIFICATE_NAME ((int32_t)(-2147200253))  /* 0x80045303 */
+
+/**
+ * The certificate is expired or not yet valid. Have the certificate renewed, and check this
+ * machine's clock.
+ */
+#define SMTP_ERROR_TLS_CERTIFICATE_EXPIRED ((int32_t)(-2147200252))  /* 0x80045304 */
+
+/**
+ * The certificate was not issued by a trusted authority. Name the authority's file with
+ * SMTP_PROPERTY_CA_FILE, or have the certificate issued by a public authority.
+ */
+#define SMTP_ERROR_TLS_CERTIFICATE_UNTRUSTED ((int32_t)(-2147200251))  /* 0x80045305 */
+
+/**
+ * The certificate was revoked. Do not send to this server until it has a new certificate.
+ */
+#define SMTP_ERROR_TLS_CERTIFICATE_REVOKED ((int32_t)(-2147200250))  /* 0x80045306 */
+
+/**
+ * The certificate cannot be used for this server. Have the certificate replaced; the message
+ * names the check that failed.
+ */
+#define SMTP_ERROR_TLS_CERTIFICATE_INVALID ((int32_t)(-2147200249))  /* 0x80045307 */
+
+/**
+ * The TLS connection broke. Connect again; look at the outcome before you send the message
+ * again.
+ */
+#define SMTP_ERROR_TLS_BROKEN ((int32_t)(-2147200248))  /* 0x80045308 */
+
+/**
+ * The library has a defect. Please report it with the message; release this client and create a
+ * new one.
+ */
+#define SMTP_ERROR_INTERNAL ((int32_t)(-2147197183))  /* 0x80045F01 */
+
+/** @} */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+
+/**
+ * An SMTP client. Made by SmtpClientCreate, ended by SmtpClientRelease; usable
+ * from any thread. The pointer is a token: it does not point to anything.
+ */
+typedef struct SmtpClient SmtpClient;
+
+/**
+ * What a callback is told. Valid during the callback only.
+ */
+typedef struct SmtpEvent {
+    /**
+     * The size of this structure in octets; later versions append members.
+     */
+    uint32_t size;
+    /**
+     * One of the SMTP_EVENT_ constants.
+     */
+    uint32_t event;
+    /**
+     * The error code for SMTP_EVENT_ERROR, _TIMEOUT and _CANCEL; else 0.
+     */
+    int32_t error;
+    /**
+     * The server's reply code for SMTP_EVENT_REPLY; else 0.
+     */
+    int32_t result_code;
+    /**
+     * The text that belongs to the event, any octets, not NUL-terminated; never NULL.
+     */
+    const char *text;
+    /**
+     * The length of the text in octets.
+     */
+    size_t text_length;
+} SmtpEvent;
+
+/**
+ * A callback. Returns 0 to go on, anything else to cancel the running call.
+ *
+ * Called on the thread whose call caused the event, with no lock of the
+ * library's held. In it, SmtpCancel and the getters may be called on the same
+ * client; everything else gives SMTP_ERROR_REENTRANT. It must not throw or jump
+ * out of the library.
+ */
+typedef int32_t (*SmtpEventCallback)(const struct SmtpEvent *event, void *user_data);
+
+/**
+ * Called once with the user data when the library has no more use for it.
+ */
+typedef void (*SmtpDestroyCallback)(void *user_data);
+
+/**
+ * Registers a callback for events; it takes the place of the one before.
+ *
+ * @param client     the client
+ * @param mask       SMTP_EVENT_ bits: which events to be told of
+ * @param callback   the function; NULL removes the one before
+ * @param user_data  passed to the callback
+ * @param destroy    called with user_data when the callback is replaced or
+ *                   removed, or the client's last call has ended after its
+ *                   release; also if this call fails. May be NULL.
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER if the mask has bits without a meaning
+ *
+ * Threads: any; waits for its turn. Since 0.1.
+ */
+int32_t SmtpRegisterEvent(struct SmtpClient *client,
+                          uint32_t mask,
+                          SmtpEventCallback callback,
+                          void *user_data,
+                          SmtpDestroyCallback destroy);
+
+/**
+ * The version of the library that is loaded, such as "0.1.0"; SMTP_VERSION_STRING
+ * is that of the header.
+ *
+ * @return the version, never NULL; it belongs to the library and lives for ever
+ *
+ * Threads: any. Since 0.1.
+ */
+const char *SmtpGetVersion(void);
+
+/**
+ * The number of the interface of the library that is loaded. Bindings compare
+ * it with SMTP_ABI_VERSION before they call anything else.
+ *
+ * @return the number
+ *
+ * Threads: any. Since 0.1.
+ */
+uint32_t SmtpGetAbiVersion(void);
+
+/**
+ * Creates a client that is not connected.
+ *
+ * Returns its handle, to be ended with SmtpClientRelease; NULL on failure
+ * (SMTP_ERROR_TOO_MANY_HANDLES), of which SmtpGetLastError(NULL) tells.
+ * Threads: any. A client opens one connection at most; calls on one client
+ * from several threads queue up, calls on several clients run side by side.
+ * After a fork a handle of the parent process gives SMTP_ERROR_FORKED.
+ * Since 0.1.
+ */
+struct SmtpClient *SmtpClientCreate(void);
+
+/**
+ * Releases a client. Its connection is closed without QUIT, a call that runs on
+ * it is cancelled, and calls that wait for their turn return
+ * SMTP_ERROR_RELEASED. The memory goes with the last of them.
+ *
+ * @param client  the client; NULL is allowed and does nothing
+ * @return 0, or SMTP_ERROR_INVALID_HANDLE if it was released before or never was a client
+ *
+ * Threads: any; does not wait. Since 0.1.
+ */
+int32_t SmtpClientRelease(struct SmtpClient *client);
+
+/**
+ * Connects to a server: looks the name up, connects to the first address that
+ * answers (RFC 8305), reads the greeting, says EHLO, or HELO if the server
+ * does not know it (RFC 5321 section 3.2), and starts TLS as configured (RFC 3207,
+ * RFC 8314).
+ *
+ * @param client      the client
+ * @param host        host name or address, also the name that the certificate
+ *                    must be for; NULL or empty: SMTP_PROPERTY_HOST
+ * @param port        port; 0: SMTP_PROPERTY_PORT, and if that is 0 too, 25, or
+ *                    465 with implicit TLS. Port 465 means implicit TLS unless
+ *                    SMTP_PROPERTY_TLS_MODE or the options ask for something else.
+ * @param timeout_ms  limit of this call as a whole in milliseconds; 0: SMTP_PROPERTY_TIMEOUT
+ * @param options     SMTP_OPTION_ bits; 0: SMTP_PROPERTY_OPTIONS
+ * @return 0, or an error code, for instance SMTP_ERROR_HOST_NOT_FOUND,
+ *         SMTP_ERROR_CONNECTION_REFUSED, SMTP_ERROR_TIMEOUT,
+ *         SMTP_ERROR_TLS_CERTIFICATE_NAME, SMTP_ERROR_ALREADY_CONNECTED
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. The strings are copied.
+ * Since 0.1.
+ */
+int32_t SmtpConnect(struct SmtpClient *client,
+                    const char *host,
+                    uint32_t port,
+                    uint32_t timeout_ms,
+                    uint32_t options);
+
+/**
+ * Logs in on the open connection, with the strongest mechanism that both sides
+ * have (RFC 4954): PLAIN (RFC 4616) or LOGIN in this version.
+ *
+ * The password leaves only over TLS with a verified certificate, to a loopback
+ * address, or if SMTP_PROPERTY_INSECURE_AUTH allows it; otherwise the call
+ * fails with SMTP_ERROR_INSECURE_CREDENTIALS and nothing is sent. A failed
+ * login leaves the connection open.
+ *
+ * @param client    the client
+ * @param user      user name, UTF-8; NULL: SMTP_PROPERTY_USER
+ * @param password  password, UTF-8; NULL: SMTP_PROPERTY_PASSWORD
+ * @return 0, or an error code, for instance SMTP_ERROR_AUTHENTICATION_FAILED,
+ *         SMTP_ERROR_INVALID_AUTHENTICATION_TYPE, SMTP_ERROR_NOT_CONNECTED
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. The strings are copied
+ * and the copies wiped. Since 0.1.
+ */
+int32_t SmtpAuthenticate(struct SmtpClient *client, const char *user, const char *password);
+
+/**
+ * Sends a finished message to one or many recipients.
+ *
+ * The headers of the message are not read: the envelope is made of the
+ * arguments alone, so an address in no header is a blind copy, and a Bcc header
+ * left in the message is seen by everybody. Bare CR and bare LF become CRLF,
+ * dots are stuffed (RFC 5321 section 4.5.2), and a line end is added if the last one
+ * is missing; nothing else is changed.
+ *
+ * A refused recipient does not stop the message: the call succeeds if the
+ * server took the message for at least one. SMTP_PROPERTY_RECIPIENTS_REFUSED and
+ * SMTP_PROPERTY_REFUSED_RECIPIENTS tell of the others. SMTP_PROPERTY_OUTCOME says
+ * what became of the message, whatever the call returned; after
+ * SMTP_OUTCOME_UNKNOWN, sending it again may deliver it twice.
+ *
+ * @param client      the client
+ * @param sender      the envelope's sender: user@example.com, Name <user@example.com>,
+ *                    or <> for none
+ * @param recipients  the recipients in the same forms, separated by commas
+ * @param message     header, empty line and body; NULL only with length 0
+ * @param length      its length in octets, or SMTP_NUL_TERMINATED
+ * @return 0, or an error code, for instance SMTP_ERROR_INVALID_ADDRESS (nothing
+ *         was sent), SMTP_ERROR_RECIPIENTS_REJECTED, SMTP_ERROR_MESSAGE_REJECTED,
+ *         SMTP_ERROR_CONNECTION_RESET
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. The message is read in
+ * place during the call and never changed. Since 0.1.
+ */
+int32_t SmtpSendMessage(struct SmtpClient *client,
+                        const char *sender,
+                        const char *recipients,
+                        const void *message,
+                        size_t length);
+
+/**
+ * Says QUIT, waits for the answer up to SMTP_PROPERTY_TIMEOUT_QUIT, and closes the
+ * connection. What the server answers changes nothing: once there is a
+ * connection this cannot fail.
+ *
+ * @param client  the client, which can connect again afterwards
+ * @return 0, or SMTP_ERROR_NOT_CONNECTED
+ *
+ * Threads: any; waits for its turn. Since 0.1.
+ */
+int32_t SmtpDisconnect(struct SmtpClient *client);
+
+/**
+ * Sends RSET, which makes the server forget a transaction that was begun (RFC
+ * 5321 section 4.1.1.5). Not needed between messages.
+ *
+ * @param client  the client
+ * @return 0, or an error code, for instance SMTP_ERROR_NOT_CONNECTED
+ *
+ * Threads: any; waits for its turn. Since 0.1.
+ */
+int32_t SmtpReset(struct SmtpClient *client);
+
+/**
+ * Cancels the call that runs on a client, in any phase; the call returns
+ * SMTP_ERROR_CANCELLED within 100 ms, and the connection is closed by it. Does
+ * nothing if no call runs, and does not touch calls that wait for their turn.
+ *
+ * @param client  the client
+ * @return 0, or SMTP_ERROR_INVALID_HANDLE
+ *
+ * Threads: any, also from within a callback; never waits. Since 0.1.
+ */
+int32_t SmtpCancel(struct SmtpClient *client);
+
+/**
+ * The code of a client's last failure. A success leaves it as it was; set
+ * SMTP_PROPERTY_LAST_ERROR to 0 to clear it.
+ *
+ * @param client  the client; NULL asks for this thread's last call instead,
+ *                which a success clears
+ * @return the code, 0 if there was no failure, SMTP_ERROR_INVALID_HANDLE
+ *
+ * Threads: any, also while a call runs and from within a callback. Since 0.1.
+ */
+int32_t SmtpGetLastError(const struct SmtpClient *client);
+
+/**
+ * One sentence on a client's last failure: what happened, the server's own
+ * words, what to do. UTF-8, without a line end; empty if there was no failure.
+ *
+ * @param client  the client; NULL asks for this thread's last call instead
+ * @return the sentence, never NULL; it belongs to the library and lives until
+ *         the same thread calls this function again or ends
+ *
+ * Threads: any, as SmtpGetLastError. Since 0.1.
+ */
+const char *SmtpGetLastErrorString(const struct SmtpClient *client);
+
+/**
+ * The same sentence, copied to the caller's buffer: for bindings.
+ *
+ * @param client    the client, or NULL
+ * @param buffer    room for the text; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL, with the buffer filled with as much as fits
+ *
+ * Threads: any, as SmtpGetLastError. Changes what SmtpGetLastError(NULL) says
+ * only when it fails. Since 0.1.
+ */
+int32_t SmtpCopyLastErrorString(const struct SmtpClient *client,
+                                char *buffer,
+                                size_t capacity,
+                                size_t *length);
+
+/**
+ * Sets a text property.
+ *
+ * @param client    the client
+ * @param property  SMTP_PROPERTY_ constant of a text that can be written
+ * @param value     the new value, UTF-8, copied; NULL is the same as empty
+ * @return 0, or SMTP_ERROR_UNKNOWN_PROPERTY, SMTP_ERROR_READ_ONLY_PROPERTY,
+ *         SMTP_ERROR_INVALID_PARAMETER, SMTP_ERROR_INVALID_UTF8
+ *
+ * Threads: any; waits for its turn. Takes effect with the next call. Since 0.1.
+ */
+int32_t SmtpSetString(struct SmtpClient *client, uint32_t property, const char *value);
+
+/**
+ * Reads a text property into the caller's buffer.
+ *
+ * @param client    the client
+ * @param property  SMTP_PROPERTY_ constant of a text that can be read
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL, with the buffer filled with as
+ *         much as fits and terminated; SMTP_ERROR_UNKNOWN_PROPERTY, SMTP_ERROR_WRITE_ONLY_PROPERTY
+ *
+ * Threads: any, also while a call runs and from within a callback. Since 0.1.
+ */
+int32_t SmtpGetString(const struct SmtpClient *client,
+                      uint32_t property,
+                      char *buffer,
+                      size_t capacity,
+                      size_t *length);
+
+/**
+ * Sets an integer property.
+ *
+ * @param client    the client
+ * @param property  SMTP_PROPERTY_ constant of an integer that can be written
+ * @param value     the new value, in the property's unit and range
+ * @return 0, or SMTP_ERROR_UNKNOWN_PROPERTY, SMTP_ERROR_READ_ONLY_PROPERTY,
+ *         SMTP_ERROR_INVALID_PARAMETER
+ *
+ * Threads: any; waits for its turn. Takes effect with the next call. Since 0.1.
+ */
+int32_t SmtpSetInteger(struct SmtpClient *client, uint32_t property, int64_t value);
+
+/**
+ * Reads an integer property.
+ *
+ * @param client    the client
+ * @param property  SMTP_PROPERTY_ constant of an integer
+ * @param value     set to the value
+ * @return 0, or SMTP_ERROR_UNKNOWN_PROPERTY, SMTP_ERROR_NULL_POINTER
+ *
+ * Threads: any, also while a call runs and from within a callback. Since 0.1.
+ */
+int32_t SmtpGetInteger(const struct SmtpClient *client, uint32_t property, int64_t *value);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SMTPCLIENT_H */

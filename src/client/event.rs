@@ -1,0 +1,105 @@
+//! What a callback is told.
+
+use crate::error::Error;
+use crate::proto::{Direction, Record};
+use std::fmt;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// The session was made: connected, greeted, and TLS up as configured.
+    Connect = 0x1,
+    /// The session is over.
+    Disconnect = 0x2,
+    /// A call ran out of time.
+    Timeout = 0x10,
+    /// A call was cancelled.
+    Cancel = 0x20,
+    /// A command was queued for sending; secrets are masked.
+    Command = 0x80,
+    /// A whole reply came in; a login's challenges are masked.
+    Reply = 0x100,
+    /// A call failed, for whatever reason.
+    Error = 0x200,
+}
+
+/// Every event: kind, name behind `SMTP_EVENT_`, and what the callback finds in the structure.
+pub const EVENTS: &[(EventKind, &str, &str)] = &[
+    (EventKind::Connect, "CONNECT", "The session was made: connected, greeted, and TLS up as configured."),
+    (EventKind::Disconnect, "DISCONNECT", "The session is over."),
+    (EventKind::Timeout, "TIMEOUT", "A call ran out of time; error and text tell where."),
+    (EventKind::Cancel, "CANCEL", "A call was cancelled; error and text tell where."),
+    (EventKind::Command, "COMMAND", "A command was queued for sending; text is its line, secrets masked."),
+    (EventKind::Reply, "REPLY", "A reply came in; result_code and text are the server's, a login's challenges masked."),
+    (EventKind::Error, "ERROR", "A call failed; error and text tell why. Comes behind TIMEOUT and CANCEL too."),
+];
+
+/// One event.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// What happened.
+    pub kind: EventKind,
+    /// The error code, or 0.
+    pub error: i32,
+    /// The server's reply code, or 0.
+    pub result_code: u16,
+    /// See [`EVENTS`]; any octets.
+    pub text: &'a [u8],
+}
+
+impl<'a> Event<'a> {
+    /// An event that says it all by its kind.
+    #[must_use]
+    pub fn plain(kind: EventKind) -> Self {
+        Self { kind, error: 0, result_code: 0, text: &[] }
+    }
+
+    /// A command or reply.
+    #[must_use]
+    pub fn of_record(record: &'a Record) -> Self {
+        let kind = match record.direction {
+            Direction::Client => EventKind::Command,
+            Direction::Server => EventKind::Reply,
+        };
+        Self { kind, error: 0, result_code: record.code, text: &record.text }
+    }
+
+    /// A failure, whose sentence is given.
+    #[must_use]
+    pub fn of_error(kind: EventKind, error: &Error, sentence: &'a str) -> Self {
+        Self { kind, error: error.code.0, result_code: 0, text: sentence.as_bytes() }
+    }
+}
+
+/// Who is told, and of what.
+pub struct Sink {
+    mask: u32,
+    call: Box<dyn Fn(&Event<'_>) -> bool + Send + Sync>,
+}
+
+impl Sink {
+    /// A callback for the events whose bits are in `mask`; it returns true to
+    /// cancel the running call.
+    #[must_use]
+    pub fn new(mask: u32, call: Box<dyn Fn(&Event<'_>) -> bool + Send + Sync>) -> Self {
+        Self { mask, call }
+    }
+
+    /// Whether a kind of event is wanted.
+    #[must_use]
+    pub fn wants(&self, kind: EventKind) -> bool {
+        self.mask & kind as u32 != 0
+    }
+
+    /// Tells of an event, if it is wanted; true to cancel.
+    #[must_use]
+    pub fn tell(&self, event: &Event<'_>) -> bool {
+        self.wants(event.kind) && (self.call)(event)
+    }
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sink({:#x})", self.mask)
+    }
+}

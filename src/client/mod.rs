@@ -1,0 +1,14 @@
+//! The thread-safe client: properties, operations, results, events, cancelling.
+
+mod core;
+mod event;
+mod options;
+mod property;
+mod settings;
+mod status;
+mod turn;
+
+pub use self::core::Client;
+pub use event::{EVENTS, Event, EventKind, Sink};
+pub use options::{OPTIONS, Options};
+pub use property::{Access, Kind, Property, Row, TABLE};

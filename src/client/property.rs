@@ -1,0 +1,196 @@
+//! The table of properties: the header's constants, the reference pages and the
+//! bindings' properties are all made from it.
+
+/// The type of a property's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A text: `SmtpSetString`, `SmtpGetString`.
+    Text,
+    /// A whole number: `SmtpSetInteger`, `SmtpGetInteger`.
+    Integer,
+}
+
+/// What may be done with a property.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Set and read.
+    ReadWrite,
+    /// Read only: the library sets it.
+    ReadOnly,
+    /// Set only: a secret.
+    WriteOnly,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Row {
+    /// The property.
+    pub property: Property,
+    /// The name behind `SMTP_PROPERTY_`.
+    pub name: &'static str,
+    /// The type of its value.
+    pub kind: Kind,
+    /// What may be done with it.
+    pub access: Access,
+    /// The value before it is set, as text.
+    pub default: &'static str,
+    /// What it is: unit, limits and source.
+    pub doc: &'static str,
+}
+
+macro_rules! properties {
+    ($($name:ident $variant:ident $id:literal $kind:ident $access:ident $default:literal $doc:literal;)+) => {
+        /// A property of a client, with its number.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Property {
+            $(#[doc = $doc] $variant = $id,)+
+        }
+
+        /// Every property, in the order of its number.
+        pub static TABLE: &[Row] = &[
+            $(Row {
+                property: Property::$variant,
+                name: stringify!($name),
+                kind: Kind::$kind,
+                access: Access::$access,
+                default: $default,
+                doc: $doc,
+            },)+
+        ];
+    };
+}
+
+impl Row {
+    /// The row of a number.
+    #[must_use]
+    pub fn of(id: u32) -> Option<&'static Self> {
+        TABLE.iter().find(|row| row.property as u32 == id)
+    }
+}
+
+properties! {
+    HOST Host 1 Text ReadWrite ""
+        "The server's host name or address, for SmtpConnect without one. An IPv6 address may stand in brackets.";
+    PORT Port 2 Integer ReadWrite "0"
+        "The server's port, for SmtpConnect without one. 0 means 25, or 465 with implicit TLS.";
+    USER User 3 Text ReadWrite ""
+        "The user name, for SmtpAuthenticate without one.";
+    PASSWORD Password 4 Text WriteOnly ""
+        "The password, for SmtpAuthenticate without one. Can be set but not read; wiped from memory on release.";
+    OPTIONS Options 5 Integer ReadWrite "0"
+        "The SMTP_OPTION_ bits, for SmtpConnect without any.";
+    TLS_MODE TlsMode 6 Integer ReadWrite "0"
+        "How to use TLS, one of the SMTP_TLS_ constants, unless the options of SmtpConnect say otherwise (RFC 3207, RFC 8314).";
+    CA_FILE CaFile 7 Text ReadWrite ""
+        "The path of a PEM file with the authorities to trust instead of the system's. Empty: the system's.";
+    LOCAL_NAME LocalName 8 Text ReadWrite ""
+        "The name to greet the server with (EHLO), a domain name or address literal. Empty: this machine's name if it is a full one, else the address of the connection (RFC 5321 section 4.1.4).";
+    INSECURE_AUTH InsecureAuth 9 Integer ReadWrite "0"
+        "INSECURE: 1 allows a password to be sent without TLS, or over TLS with a certificate that was not verified. To a loopback address it is always allowed.";
+    INSECURE_SKIP_VERIFY InsecureSkipVerify 10 Integer ReadWrite "0"
+        "INSECURE: 1 switches the check of the server's certificate off and trusts it all the same.";
+    TIMEOUT Timeout 20 Integer ReadWrite "0"
+        "The limit of one call as a whole, in milliseconds; 0 is none. Whichever limit is nearer counts.";
+    TIMEOUT_RESOLVE TimeoutResolve 21 Integer ReadWrite "30000"
+        "The limit for looking the host name up, in milliseconds; 0 is none.";
+    TIMEOUT_CONNECT TimeoutConnect 22 Integer ReadWrite "30000"
+        "The limit for making the TCP connection, all addresses together, in milliseconds; 0 is none.";
+    TIMEOUT_TLS TimeoutTls 23 Integer ReadWrite "30000"
+        "The limit for the TLS handshake, in milliseconds; 0 is none.";
+    TIMEOUT_GREETING TimeoutGreeting 24 Integer ReadWrite "300000"
+        "The limit for the server's greeting, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.1).";
+    TIMEOUT_COMMAND TimeoutCommand 25 Integer ReadWrite "300000"
+        "The limit for the replies to EHLO, HELO, STARTTLS, AUTH and RSET, in milliseconds; 0 is none.";
+    TIMEOUT_MAIL TimeoutMail 26 Integer ReadWrite "300000"
+        "The limit for the reply to MAIL, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.2).";
+    TIMEOUT_RCPT TimeoutRcpt 27 Integer ReadWrite "300000"
+        "The limit for the reply to each RCPT, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.3).";
+    TIMEOUT_DATA TimeoutData 28 Integer ReadWrite "120000"
+        "The limit for the reply to DATA, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.4).";
+    TIMEOUT_CONTENT TimeoutContent 29 Integer ReadWrite "180000"
+        "The longest time without progress while the message is sent, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.5).";
+    TIMEOUT_END TimeoutEnd 30 Integer ReadWrite "600000"
+        "The limit for the reply to the end of the message, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.6).";
+    TIMEOUT_QUIT TimeoutQuit 31 Integer ReadWrite "2000"
+        "The limit for the reply to QUIT, in milliseconds; 0 is none.";
+    IS_CONNECTED IsConnected 100 Integer ReadOnly "0"
+        "1 while the client is connected, as far as it has noticed.";
+    IS_EXTENDED IsExtended 101 Integer ReadOnly "0"
+        "1 if the server accepted EHLO, 0 if only HELO.";
+    RESULT_CODE ResultCode 102 Integer ReadOnly "0"
+        "The three-digit code of the server's last reply; 0 if there was none.";
+    RESULT_STRING ResultString 103 Text ReadOnly ""
+        "The text of the server's last reply, its lines joined by line feeds.";
+    ENHANCED_CODE EnhancedCode 104 Text ReadOnly ""
+        "The enhanced status code of the server's last reply, such as 5.1.1 (RFC 3463); empty if it had none.";
+    EXTENSIONS Extensions 105 Text ReadOnly ""
+        "The extensions that the server offers, as it wrote them, one a line.";
+    AUTH_MECHANISMS AuthMechanisms 106 Text ReadOnly ""
+        "The login mechanisms that the server offers, separated by blanks.";
+    AUTH_MECHANISM AuthMechanism 107 Text ReadOnly ""
+        "The mechanism that logged in; empty before.";
+    SIZE_LIMIT SizeLimit 108 Integer ReadOnly "0"
+        "The largest message that the server accepts, in octets (RFC 1870); 0 if it names no limit.";
+    PEER_ADDRESS PeerAddress 109 Text ReadOnly ""
+        "The address and port of the server.";
+    LOCAL_ADDRESS LocalAddress 110 Text ReadOnly ""
+        "The address and port of this end of the connection.";
+    TLS_PROTOCOL TlsProtocol 120 Text ReadOnly ""
+        "The TLS version in use, such as TLS 1.3; empty without TLS.";
+    TLS_CIPHER TlsCipher 121 Text ReadOnly ""
+        "The cipher suite in use by its IANA name; empty without TLS.";
+    TLS_VERIFIED TlsVerified 122 Integer ReadOnly "0"
+        "1 if the server's certificate was checked and is good.";
+    TLS_OBJECTION TlsObjection 123 Text ReadOnly ""
+        "Why the certificate was not found good, where TLS is used all the same (opportunistic, or checks switched off).";
+    OUTCOME Outcome 140 Integer ReadOnly "0"
+        "What became of the last message, one of the SMTP_OUTCOME_ constants.";
+    SAFE_TO_RETRY SafeToRetry 141 Integer ReadOnly "1"
+        "1 if sending the last message again cannot deliver it twice.";
+    RECIPIENTS_ACCEPTED RecipientsAccepted 142 Integer ReadOnly "0"
+        "How many recipients of the last message the server accepted.";
+    RECIPIENTS_REFUSED RecipientsRefused 143 Integer ReadOnly "0"
+        "How many recipients of the last message the server refused.";
+    REFUSED_RECIPIENTS RefusedRecipients 144 Text ReadOnly ""
+        "The refused recipients of the last message, one a line: address, colon, code, text.";
+    FINAL_REPLY FinalReply 145 Text ReadOnly ""
+        "The server's reply to the end of the last message: code and text.";
+    QUEUE_ID QueueId 146 Text ReadOnly ""
+        "The id under which the server queued the last message, where its final reply has a known form.";
+    LAST_ERROR LastError 160 Integer ReadWrite "0"
+        "The code of this client's last failure. A success leaves it; set it to 0 to clear it.";
+    ERROR_CLASS ErrorClass 161 Integer ReadOnly "0"
+        "The family of the last failure, one of the SMTP_CLASS_ constants; 0 if there was none.";
+    ERROR_PHASE ErrorPhase 162 Integer ReadOnly "0"
+        "What was being done at the last failure, one of the SMTP_PHASE_ constants.";
+    ERROR_RESULT_CODE ErrorResultCode 163 Integer ReadOnly "0"
+        "The reply code that caused the last failure; 0 if no reply did.";
+    ERROR_ENHANCED_CODE ErrorEnhancedCode 164 Text ReadOnly ""
+        "The enhanced status code of that reply.";
+    ERROR_REPLY ErrorReply 165 Text ReadOnly ""
+        "The text of that reply, its lines joined by line feeds.";
+    ERROR_OS ErrorOs 166 Integer ReadOnly "0"
+        "The operating system's error number of the last failure; 0 if it was not the system's.";
+    ERROR_TLS_REASON ErrorTlsReason 167 Text ReadOnly ""
+        "The TLS library's own reason for the last failure.";
+    ERROR_ADDRESS ErrorAddress 168 Text ReadOnly ""
+        "The mail or network address that the last failure concerns.";
+    ERROR_REMEDY ErrorRemedy 169 Text ReadOnly ""
+        "What to do about the last failure, one sentence.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_rise_and_every_row_is_documented() {
+        assert!(TABLE.windows(2).all(|pair| (pair[0].property as u32) < pair[1].property as u32));
+        for row in TABLE {
+            assert!(row.doc.ends_with('.'), "{}", row.name);
+            assert!(row.kind == Kind::Text || row.default.parse::<i64>().is_ok(), "{}", row.name);
+            assert_eq!(Row::of(row.property as u32).map(|found| found.name), Some(row.name));
+        }
+        assert!(Row::of(0).is_none() && Row::of(99_999).is_none());
+    }
+}

@@ -1,0 +1,131 @@
+//! What the caller has set: the properties that can be written.
+
+use super::options::Options;
+use super::property::Property;
+use crate::error::{Code, Error, Result};
+use crate::proto::{HostName, Secret, Security, Timeouts};
+
+/// The values of the writable properties.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settings {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) user: String,
+    pub(super) password: Secret,
+    pub(super) options: Options,
+    pub(super) security: Security,
+    pub(super) ca_file: String,
+    pub(super) local_name: String,
+    pub(super) insecure_auth: bool,
+    pub(super) insecure_skip_verify: bool,
+    pub(super) timeout: u32,
+    pub(super) timeouts: Timeouts,
+}
+
+/// The names of the TLS modes behind `SMTP_TLS_`.
+pub(super) const MODES: [(Security, &str); 4] = [
+    (Security::Opportunistic, "OPPORTUNISTIC"),
+    (Security::None, "NONE"),
+    (Security::Required, "REQUIRED"),
+    (Security::Implicit, "IMPLICIT"),
+];
+
+impl Settings {
+    pub(super) fn set_text(&mut self, property: Property, name: &str, value: &str) -> Result<()> {
+        if let Some(bad) = value.chars().find(|c| c.is_control())
+            && property != Property::Password
+        {
+            let what = format!("the value of {name} has the control character U+{:04X}", u32::from(bad));
+            return Err(Error::caller(Code::INVALID_PARAMETER, what));
+        }
+        match property {
+            Property::Host => value.clone_into(&mut self.host),
+            Property::User => value.clone_into(&mut self.user),
+            Property::Password => self.password = Secret::new(value),
+            Property::CaFile => value.clone_into(&mut self.ca_file),
+            Property::LocalName => {
+                if !value.is_empty() {
+                    HostName::parse(value)?;
+                }
+                value.clone_into(&mut self.local_name);
+            }
+            _ => return Err(not_a_setting(name)),
+        }
+        Ok(())
+    }
+
+    pub(super) fn text(&self, property: Property) -> Option<&str> {
+        Some(match property {
+            Property::Host => &self.host,
+            Property::User => &self.user,
+            Property::CaFile => &self.ca_file,
+            Property::LocalName => &self.local_name,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn set_integer(&mut self, property: Property, name: &str, value: i64) -> Result<()> {
+        let out_of_range = |most: i64| {
+            let what = format!("the value {value} of {name} is not between 0 and {most}");
+            Error::caller(Code::INVALID_PARAMETER, what)
+        };
+        match property {
+            Property::Port => self.port = u16::try_from(value).map_err(|_| out_of_range(i64::from(u16::MAX)))?,
+            Property::Options => {
+                let bits = u32::try_from(value).map_err(|_| out_of_range(i64::from(u32::MAX)))?;
+                self.options = Options::parse(bits)?;
+            }
+            Property::TlsMode => {
+                let found = MODES.iter().find(|(mode, _)| *mode as i64 == value);
+                self.security = found.ok_or_else(|| out_of_range(3))?.0;
+            }
+            Property::InsecureAuth => self.insecure_auth = switch(value).ok_or_else(|| out_of_range(1))?,
+            Property::InsecureSkipVerify => self.insecure_skip_verify = switch(value).ok_or_else(|| out_of_range(1))?,
+            _ => {
+                let most = i64::from(i32::MAX);
+                let limit = self.limit_mut(property).ok_or_else(|| not_a_setting(name))?;
+                *limit = u32::try_from(value).ok().filter(|_| value <= most).ok_or_else(|| out_of_range(most))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn integer(&self, property: Property) -> Option<i64> {
+        Some(match property {
+            Property::Port => i64::from(self.port),
+            Property::Options => i64::from(self.options.0),
+            Property::TlsMode => self.security as i64,
+            Property::InsecureAuth => i64::from(self.insecure_auth),
+            Property::InsecureSkipVerify => i64::from(self.insecure_skip_verify),
+            _ => return self.clone().limit_mut(property).map(|limit| i64::from(*limit)),
+        })
+    }
+
+    /// The time limit that a property is.
+    fn limit_mut(&mut self, property: Property) -> Option<&mut u32> {
+        let limits = &mut self.timeouts;
+        Some(match property {
+            Property::Timeout => &mut self.timeout,
+            Property::TimeoutResolve => &mut limits.resolve,
+            Property::TimeoutConnect => &mut limits.connect,
+            Property::TimeoutTls => &mut limits.tls,
+            Property::TimeoutGreeting => &mut limits.greeting,
+            Property::TimeoutCommand => &mut limits.command,
+            Property::TimeoutMail => &mut limits.mail,
+            Property::TimeoutRcpt => &mut limits.rcpt,
+            Property::TimeoutData => &mut limits.data,
+            Property::TimeoutContent => &mut limits.content,
+            Property::TimeoutEnd => &mut limits.end,
+            Property::TimeoutQuit => &mut limits.quit,
+            _ => return None,
+        })
+    }
+}
+
+fn switch(value: i64) -> Option<bool> {
+    matches!(value, 0 | 1).then_some(value == 1)
+}
+
+fn not_a_setting(name: &str) -> Box<Error> {
+    Error::caller(Code::READ_ONLY_PROPERTY, format!("{name} can only be read"))
+}

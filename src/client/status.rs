@@ -1,0 +1,175 @@
+//! What is known of the client's connection, its last message and its last
+//! failure: the properties that can only be read.
+
+use super::property::Property;
+use crate::drive::Connection;
+use crate::error::Error;
+use crate::proto::{Outcome, RecipientState, Reply, Session, queue_id};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// A copy of the facts, readable while a call runs.
+#[derive(Debug, Default)]
+pub(super) struct Status {
+    connected: bool,
+    extended: bool,
+    code: u16,
+    text: String,
+    enhanced: Option<(u8, u16, u16)>,
+    extensions: String,
+    mechanisms: String,
+    mechanism: &'static str,
+    size_limit: u64,
+    peer: String,
+    local: String,
+    tls_protocol: &'static str,
+    tls_cipher: String,
+    tls_verified: bool,
+    tls_objection: String,
+    outcome: Outcome,
+    accepted: usize,
+    refused: usize,
+    refused_list: String,
+    final_reply: String,
+    pub(super) error: Option<Arc<Error>>,
+}
+
+impl Status {
+    /// Takes over what a connection has learnt; without one, nothing is left but
+    /// the fate of the last message.
+    pub(super) fn take_connection(&mut self, connection: Option<&Connection>) {
+        let session = connection.and_then(Connection::session);
+        self.connected = session.is_some_and(Session::is_open);
+        self.extended = session.is_some_and(Session::is_extended);
+        self.mechanism = session.and_then(Session::authenticated).map_or("", |mechanism| mechanism.name());
+        self.extensions.clear();
+        self.mechanisms.clear();
+        self.size_limit = 0;
+        self.peer.clear();
+        self.local.clear();
+        self.tls_protocol = "";
+        self.tls_cipher.clear();
+        self.tls_verified = false;
+        self.tls_objection.clear();
+        let (Some(connection), Some(session)) = (connection, session) else { return };
+        self.take_reply(session.last_reply());
+        let capabilities = session.capabilities();
+        self.extensions = capabilities.lines.join("\n");
+        self.mechanisms = capabilities.mechanisms.join(" ");
+        self.size_limit = capabilities.size.unwrap_or(0);
+        if let Some((peer, local)) = connection.addresses() {
+            self.peer = peer.to_string();
+            self.local = local.map(|local| local.to_string()).unwrap_or_default();
+        }
+        if let Some(info) = connection.tls_info() {
+            self.tls_protocol = info.protocol;
+            self.tls_cipher.clone_from(&info.cipher);
+            self.tls_verified = info.verified;
+            self.tls_objection = info.objection.clone().unwrap_or_default();
+        }
+    }
+
+    /// Takes over what the last command has changed; allocates nothing in the long run.
+    pub(super) fn take_session(&mut self, session: &Session) {
+        self.connected = session.is_open();
+        self.mechanism = session.authenticated().map_or("", |mechanism| mechanism.name());
+        self.take_reply(session.last_reply());
+    }
+
+    /// Forgets the last message: a new one is begun.
+    pub(super) fn begin_message(&mut self) {
+        self.outcome = Outcome::NotSent;
+        self.accepted = 0;
+        self.refused = 0;
+        self.refused_list.clear();
+        self.final_reply.clear();
+    }
+
+    /// Takes over the fate of a message.
+    pub(super) fn take_message(&mut self, session: &Session) {
+        let envelope = session.envelope();
+        self.outcome = session.outcome();
+        self.accepted = envelope.count(RecipientState::Accepted);
+        if self.accepted < envelope.len() {
+            for index in 0..envelope.len() {
+                let (Some(mailbox), Some(reply)) = (envelope.recipient(index), envelope.refusal(index)) else {
+                    continue;
+                };
+                self.refused += 1;
+                let text = reply.text.replace('\n', " / ");
+                let _ = writeln!(self.refused_list, "{}: {} {text}", mailbox.as_str(), reply.code);
+            }
+        }
+        if session.has_final_reply() {
+            let _ = write!(self.final_reply, "{} {}", self.code, self.text);
+        }
+    }
+
+    pub(super) fn text(&self, property: Property) -> Option<String> {
+        let error = self.error.as_deref();
+        let reply = error.and_then(|error| error.reply.as_ref());
+        Some(match property {
+            Property::ResultString => self.text.clone(),
+            Property::EnhancedCode => enhanced_text(self.enhanced),
+            Property::Extensions => self.extensions.clone(),
+            Property::AuthMechanisms => self.mechanisms.clone(),
+            Property::AuthMechanism => self.mechanism.to_owned(),
+            Property::PeerAddress => self.peer.clone(),
+            Property::LocalAddress => self.local.clone(),
+            Property::TlsProtocol => self.tls_protocol.to_owned(),
+            Property::TlsCipher => self.tls_cipher.clone(),
+            Property::TlsObjection => self.tls_objection.clone(),
+            Property::RefusedRecipients => self.refused_list.trim_end().to_owned(),
+            Property::FinalReply => self.final_reply.clone(),
+            Property::QueueId => self.queue_id().to_owned(),
+            Property::ErrorEnhancedCode => enhanced_text(reply.and_then(|reply| reply.enhanced)),
+            Property::ErrorReply => reply.map(|reply| reply.text.clone()).unwrap_or_default(),
+            Property::ErrorTlsReason => error.and_then(|error| error.tls_reason.clone()).unwrap_or_default(),
+            Property::ErrorAddress => error.and_then(|error| error.address.clone()).unwrap_or_default(),
+            Property::ErrorRemedy => error.map(|error| error.remedy().to_owned()).unwrap_or_default(),
+            _ => return None,
+        })
+    }
+
+    pub(super) fn integer(&self, property: Property) -> Option<i64> {
+        let error = self.error.as_deref();
+        Some(match property {
+            Property::IsConnected => i64::from(self.connected),
+            Property::IsExtended => i64::from(self.extended),
+            Property::ResultCode => i64::from(self.code),
+            Property::SizeLimit => i64::try_from(self.size_limit).unwrap_or(i64::MAX),
+            Property::TlsVerified => i64::from(self.tls_verified),
+            Property::Outcome => self.outcome as i64,
+            Property::SafeToRetry => i64::from(self.outcome.safe_to_retry()),
+            Property::RecipientsAccepted => i64::try_from(self.accepted).unwrap_or(i64::MAX),
+            Property::RecipientsRefused => i64::try_from(self.refused).unwrap_or(i64::MAX),
+            Property::LastError => error.map_or(0, |error| i64::from(error.code.0)),
+            Property::ErrorClass => error.map_or(0, |error| error.class() as i64),
+            Property::ErrorPhase => error.map_or(0, |error| error.phase as i64),
+            Property::ErrorResultCode => {
+                error.and_then(|error| error.reply.as_ref()).map_or(0, |reply| i64::from(reply.code))
+            }
+            Property::ErrorOs => error.map_or(0, |error| i64::from(error.os_error)),
+            _ => return None,
+        })
+    }
+
+    fn take_reply(&mut self, reply: &Reply) {
+        self.code = reply.code();
+        self.enhanced = reply.enhanced();
+        self.text.clear();
+        self.text.push_str(&String::from_utf8_lossy(reply.text()));
+    }
+
+    fn queue_id(&self) -> &str {
+        if self.outcome != Outcome::Accepted {
+            return "";
+        }
+        let text = self.final_reply.split_once(' ').map_or("", |(_, text)| text);
+        queue_id(text).unwrap_or_default()
+    }
+}
+
+fn enhanced_text(code: Option<(u8, u16, u16)>) -> String {
+    code.map(|(class, subject, detail)| format!("{class}.{subject}.{detail}")).unwrap_or_default()
+}

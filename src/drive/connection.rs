@@ -1,0 +1,385 @@
+//! One connection from the look-up of its name to its end, and the step
+//! function that all drivers share.
+
+use super::observer::Observer;
+use super::plan::Plan;
+use super::source::Source;
+use crate::error::{Code, Error, Phase, Result};
+use crate::net::canceller::{Canceller, Target};
+use crate::net::race::Race;
+use crate::net::resolve::{self, Lookup};
+use crate::net::socket::is_loopback;
+use crate::net::stream::Stream;
+use crate::net::sys::{self, Watch};
+use crate::net::tls::TlsInfo;
+use crate::net::trust::{Policy, Trust};
+use crate::net::wait::Clock;
+use crate::net::waker::Waker;
+use crate::net::wire_error;
+use crate::proto::{Config, HostName, Moment, Security, Session, Want};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// How far the connection is.
+#[derive(Debug)]
+enum Stage {
+    Resolving(Lookup),
+    Racing(Race),
+    Talking(Box<Talk>),
+    /// It could not be made.
+    Failed,
+}
+
+/// An established connection and the conversation over it.
+#[derive(Debug)]
+struct Talk {
+    stream: Stream,
+    session: Session,
+    peer: SocketAddr,
+    tls_info: Option<TlsInfo>,
+}
+
+/// A connection; see the module.
+#[derive(Debug)]
+pub struct Connection {
+    plan: Plan,
+    stage: Stage,
+    stage_since: Moment,
+    waker: Option<Arc<Waker>>,
+    canceller: Arc<Canceller>,
+    clock: Clock,
+}
+
+impl Connection {
+    /// Starts making a connection.
+    ///
+    /// # Errors
+    ///
+    /// If the system is out of descriptors or threads.
+    pub fn open(plan: Plan, canceller: Arc<Canceller>) -> Result<Self> {
+        let waker = Arc::new(Waker::new().map_err(|error| wire_error(&error, Phase::Connect))?);
+        canceller.set_target(Some(Target::Waker(Arc::clone(&waker))));
+        let clock = Clock::start();
+        let now = clock.now();
+        let stage = match resolve::literal(&plan.host) {
+            Some(address) => Stage::Racing(Race::new(vec![SocketAddr::new(address, plan.port)], now)),
+            None => Stage::Resolving(Lookup::start(&plan.host, plan.port, &waker)?),
+        };
+        Ok(Self { plan, stage, stage_since: now, waker: Some(waker), canceller, clock })
+    }
+
+    /// Does everything that can be done without waiting. `None` means that it
+    /// has to wait, for [`Self::watches`] or [`Self::deadline`]; else it is the
+    /// result of the operation.
+    pub fn step(&mut self, source: &mut dyn Source, observer: &mut dyn Observer) -> Option<Result<()>> {
+        loop {
+            let cancelled = self.is_cancelled();
+            let advanced = match &mut self.stage {
+                Stage::Resolving(_) | Stage::Racing(_) if cancelled => Err(cancel_error(self.phase())),
+                Stage::Resolving(lookup) => match lookup.take()? {
+                    Ok(addresses) => self.race(addresses),
+                    Err(error) => Err(error),
+                },
+                Stage::Racing(race) => match race.step(self.clock.now()) {
+                    Ok(None) => return None,
+                    Ok(Some((peer, socket))) => self.talk(peer, Stream::new(socket), observer),
+                    Err(error) => Err(error),
+                },
+                Stage::Talking(talk) => return talk.step(&self.plan, source, observer, self.clock, &self.canceller),
+                Stage::Failed => Err(Error::caller(Code::NOT_CONNECTED, "the connection was not made")),
+            };
+            if let Err(error) = advanced {
+                self.stage = Stage::Failed;
+                return Some(Err(error));
+            }
+        }
+    }
+
+    /// What to wait for.
+    #[must_use]
+    pub fn watches(&self) -> Vec<Watch> {
+        let waker = self.waker.iter().map(|waker| Watch { socket: waker.raw(), read: true, write: false });
+        match &self.stage {
+            Stage::Resolving(_) | Stage::Failed => waker.collect(),
+            Stage::Racing(race) => waker.chain(race.watches()).collect(),
+            Stage::Talking(talk) => vec![talk.stream.watch(talk.session.want() == Want::Write)],
+        }
+    }
+
+    /// When there is something to do even if nothing happens: time is up then,
+    /// or the next address is to be tried.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Moment> {
+        match &self.stage {
+            Stage::Racing(race) => Moment::earlier(race.deadline(), self.stage_deadline()),
+            _ => self.stage_deadline(),
+        }
+    }
+
+    /// Waits, but not beyond a deadline; then [`Self::step`] is due.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is broken; [`Self::fail`] is due then. After a cancel
+    /// it is no error: the step finds out.
+    pub fn wait(&mut self, deadline: Option<Moment>) -> Result<()> {
+        let left = self.clock.left(deadline);
+        let waited = match &mut self.stage {
+            Stage::Talking(talk) => talk.wait(left),
+            _ => sys::wait(&self.watches(), left).map_err(|error| wire_error(&error, self.phase())),
+        };
+        if self.is_cancelled() { Ok(()) } else { waited }
+    }
+
+    /// Ends the operation with an error, if the present phase has had its time.
+    pub fn check_time(&mut self) -> Option<Box<Error>> {
+        if self.stage_deadline().is_none_or(|deadline| self.clock.now() < deadline) {
+            return None;
+        }
+        if let Stage::Talking(talk) = &mut self.stage {
+            talk.session.handle_timeout();
+            return talk.take_error();
+        }
+        let phase = self.phase();
+        let limit = self.plan.timeouts.of(phase);
+        let what = match &self.stage {
+            Stage::Racing(race) => format!("no connection within {limit} ms; tried {}", race.tried()),
+            _ => format!("no answer within {limit} ms while {}", phase.doing()),
+        };
+        Some(self.fail(Error::new(Code::TIMEOUT, phase, what).with_address(self.plan.host.clone())))
+    }
+
+    /// Ends the operation, and with it the connection, with an error; gives it
+    /// back with what is known of the circumstances.
+    pub fn fail(&mut self, mut error: Box<Error>) -> Box<Error> {
+        if let Stage::Talking(talk) = &mut self.stage {
+            talk.session.handle_failure(error.clone());
+            return talk.take_error().unwrap_or(error);
+        }
+        if error.phase == Phase::Idle {
+            error.phase = self.phase();
+        }
+        self.stage = Stage::Failed;
+        error
+    }
+
+    /// What the connection is doing.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match &self.stage {
+            Stage::Resolving(_) => Phase::Resolve,
+            Stage::Racing(_) => Phase::Connect,
+            Stage::Talking(talk) => talk.session.phase(),
+            Stage::Failed => Phase::Idle,
+        }
+    }
+
+    /// The time on the connection's clock.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.canceller.is_cancelled()
+    }
+
+    /// The conversation, once there is one.
+    #[must_use]
+    pub fn session(&self) -> Option<&Session> {
+        match &self.stage {
+            Stage::Talking(talk) => Some(&talk.session),
+            _ => None,
+        }
+    }
+
+    /// The conversation, to give it a command.
+    pub fn session_mut(&mut self) -> Option<&mut Session> {
+        match &mut self.stage {
+            Stage::Talking(talk) => Some(&mut talk.session),
+            _ => None,
+        }
+    }
+
+    /// What was agreed for TLS.
+    #[must_use]
+    pub fn tls_info(&self) -> Option<&TlsInfo> {
+        match &self.stage {
+            Stage::Talking(talk) => talk.tls_info.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The address of the server and of this end.
+    #[must_use]
+    pub fn addresses(&self) -> Option<(SocketAddr, Option<SocketAddr>)> {
+        match &self.stage {
+            Stage::Talking(talk) => Some((talk.peer, talk.stream.local_address())),
+            _ => None,
+        }
+    }
+
+    fn stage_deadline(&self) -> Option<Moment> {
+        match &self.stage {
+            Stage::Talking(talk) => talk.session.deadline(),
+            _ => self.stage_since.limit(self.plan.timeouts.of(self.phase())),
+        }
+    }
+
+    fn race(&mut self, addresses: Vec<SocketAddr>) -> Result<()> {
+        self.stage_since = self.clock.now();
+        self.stage = Stage::Racing(Race::new(addresses, self.stage_since));
+        Ok(())
+    }
+
+    fn talk(&mut self, peer: SocketAddr, stream: Stream, observer: &mut dyn Observer) -> Result<()> {
+        stream.establish().map_err(|error| wire_error(&error, Phase::Connect))?;
+        self.canceller.set_target(Some(Target::Socket(stream.shared_socket())));
+        self.waker = None;
+        let local_name = match &self.plan.local_name {
+            Some(name) => name.clone(),
+            None => default_local_name(&stream),
+        };
+        let mut session = Session::new(Config {
+            local_name,
+            extended: self.plan.extended,
+            security: self.plan.security,
+            timeouts: self.plan.timeouts.clone(),
+            private_path: is_loopback(peer.ip()),
+            insecure_auth: self.plan.insecure_auth,
+        });
+        session.set_trace(observer.wants_records());
+        session.open(self.clock.now());
+        self.stage = Stage::Talking(Box::new(Talk { stream, session, peer, tls_info: None }));
+        Ok(())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.canceller.set_target(None);
+    }
+}
+
+impl Talk {
+    fn step(
+        &mut self,
+        plan: &Plan,
+        source: &mut dyn Source,
+        observer: &mut dyn Observer,
+        clock: Clock,
+        canceller: &Canceller,
+    ) -> Option<Result<()>> {
+        loop {
+            if !self.stream.input().is_empty() {
+                self.session.handle_input(self.stream.input(), clock.now());
+                self.stream.take_input();
+            }
+            for record in self.session.take_trace() {
+                observer.record(&record);
+            }
+            if canceller.is_cancelled() && self.session.want() != Want::Done {
+                self.session.handle_failure(cancel_error(self.session.phase()));
+            }
+            let moved = match self.session.want() {
+                Want::Done => return self.session.take_result(),
+                Want::Content => self.take_content(source),
+                Want::Write => self.write(clock),
+                Want::Tls => self.handshake(plan, clock),
+                Want::Read => self.finish_writing(),
+            };
+            match moved {
+                Ok(true) => {}
+                // Shutting the socket down, as a cancel does, looks like a broken connection.
+                _ if canceller.is_cancelled() => {}
+                Ok(false) if self.stream.has_ended() => self.session.handle_end_of_stream(),
+                Ok(false) => return None,
+                Err(error) => self.session.handle_failure(error),
+            }
+        }
+    }
+
+    fn wait(&mut self, millis: Option<u32>) -> Result<()> {
+        let watch = self.stream.watch(self.session.want() == Want::Write);
+        if !watch.write {
+            // The socket itself waits: one call instead of two.
+            return self.stream.receive_patiently(millis).map(|_| ());
+        }
+        sys::wait(&[watch], millis).map_err(|error| wire_error(&error, Phase::Idle))?;
+        self.stream.receive().map(|_| ())
+    }
+
+    fn take_content(&mut self, source: &mut dyn Source) -> Result<bool> {
+        let piece = source.next()?;
+        if piece.is_empty() {
+            self.session.finish_content();
+        } else {
+            self.session.content(piece);
+        }
+        Ok(true)
+    }
+
+    /// True if something went out, or came in.
+    fn write(&mut self, clock: Clock) -> Result<bool> {
+        match self.stream.write(self.session.output()) {
+            Ok(0) => Ok(false),
+            Ok(count) => {
+                self.session.handle_written(count, clock.now());
+                Ok(true)
+            }
+            // The server may have said why before it hung up.
+            Err(error) => match self.stream.receive() {
+                Ok(_) if !self.stream.input().is_empty() => {
+                    self.session.handle_input(self.stream.input(), clock.now());
+                    self.stream.take_input();
+                    Err(error)
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Nothing more to write: sees the last of it off. False, as the rest is up
+    /// to the server.
+    fn finish_writing(&mut self) -> Result<bool> {
+        if self.stream.flush()? {
+            self.session.handle_flushed();
+        }
+        Ok(false)
+    }
+
+    /// True once TLS is up.
+    fn handshake(&mut self, plan: &Plan, clock: Clock) -> Result<bool> {
+        if !self.stream.is_tls() {
+            let must_be_good = matches!(plan.security, Security::Required | Security::Implicit);
+            let policy = if must_be_good && !plan.insecure_skip_verify { Policy::Enforce } else { Policy::Observe };
+            let trust = Trust::of(plan.ca_file.as_deref(), policy)?;
+            self.stream.start_tls(trust, &plan.host, policy)?;
+        }
+        let Some(info) = self.stream.handshake()? else { return Ok(false) };
+        // Who switched the check off has said that this server may be trusted.
+        let trusted = info.verified || plan.insecure_skip_verify;
+        self.tls_info = Some(info);
+        self.session.handle_tls(trusted, clock.now());
+        Ok(true)
+    }
+
+    fn take_error(&mut self) -> Option<Box<Error>> {
+        self.session.take_result().and_then(Result::err)
+    }
+}
+
+fn cancel_error(phase: Phase) -> Box<Error> {
+    Error::new(Code::CANCELLED, phase, format!("the operation was cancelled while {}", phase.doing()))
+}
+
+/// RFC 5321 section 4.1.4: the full name of this machine, or else its address.
+/// A name without a dot is not a full one, and no look-up is worth its time here.
+fn default_local_name(stream: &Stream) -> HostName {
+    let name = sys::machine_name().filter(|name| name.contains('.') && !name.starts_with("localhost."));
+    if let Some(name) = name.and_then(|name| HostName::parse(&name).ok()) {
+        return name;
+    }
+    let unspecified = std::net::IpAddr::from([127, 0, 0, 1]);
+    HostName::literal(stream.local_address().map_or(unspecified, |address| address.ip()))
+}

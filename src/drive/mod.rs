@@ -1,0 +1,16 @@
+//! Moving octets between a [`crate::proto::Session`] and a network stream.
+//!
+//! One step function ([`Connection::step`]) holds all of the I/O logic; a driver
+//! is a short loop over it.
+
+mod blocking;
+mod connection;
+mod observer;
+mod plan;
+mod source;
+
+pub use blocking::run;
+pub use connection::Connection;
+pub use observer::{Observer, Silent};
+pub use plan::Plan;
+pub use source::{Memory, NoContent, Source};

@@ -1,0 +1,29 @@
+//! What a connection is to be like, settled before it is made.
+
+use crate::proto::{HostName, Security, Timeouts};
+use std::path::PathBuf;
+
+/// Everything that a connection attempt needs to know.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The host name or address, as the caller gave it; also the name that the
+    /// certificate must be for.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The name to greet with; if `None`, the machine's if it is a full one, or
+    /// the address of the socket.
+    pub local_name: Option<HostName>,
+    /// Begin with EHLO.
+    pub extended: bool,
+    /// How to use TLS.
+    pub security: Security,
+    /// The authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Do not check the certificate.
+    pub insecure_skip_verify: bool,
+    /// Allow a password in the clear.
+    pub insecure_auth: bool,
+    /// The limit of each phase.
+    pub timeouts: Timeouts,
+}

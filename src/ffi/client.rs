@@ -1,0 +1,227 @@
+//! Creating, connecting, sending, disconnecting.
+
+use super::entry::{on_client, plain, query};
+use super::handle::{self, SmtpClient};
+use super::text::{octets, optional, required};
+use crate::client::{Client, Options};
+use crate::error::{Code, Error};
+use crate::proto::Secret;
+use std::ffi::{c_char, c_void};
+use std::sync::Arc;
+
+/// Creates a client that is not connected.
+///
+/// Returns its handle, to be ended with SmtpClientRelease; NULL on failure
+/// (SMTP_ERROR_TOO_MANY_HANDLES), of which SmtpGetLastError(NULL) tells.
+/// Threads: any. A client opens one connection at most; calls on one client
+/// from several threads queue up, calls on several clients run side by side.
+/// After a fork a handle of the parent process gives SMTP_ERROR_FORKED.
+/// Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn SmtpClientCreate() -> *mut SmtpClient {
+    let mut created = std::ptr::null_mut();
+    plain(|| {
+        created = handle::insert(Arc::new(Client::new()))?;
+        Ok(0)
+    });
+    created
+}
+
+/// Releases a client. Its connection is closed without QUIT, a call that runs on
+/// it is cancelled, and calls that wait for their turn return
+/// SMTP_ERROR_RELEASED. The memory goes with the last of them.
+///
+/// @param client  the client; NULL is allowed and does nothing
+/// @return 0, or SMTP_ERROR_INVALID_HANDLE if it was released before or never was a client
+///
+/// Threads: any; does not wait. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn SmtpClientRelease(client: *mut SmtpClient) -> i32 {
+    plain(|| {
+        if !client.is_null() {
+            // The process is checked first: a child must not shut down a
+            // connection that its parent goes on using.
+            let found = handle::find(client)?;
+            found.check_process()?;
+            handle::remove(client)?.release();
+        }
+        Ok(0)
+    })
+}
+
+/// Connects to a server: looks the name up, connects to the first address that
+/// answers (RFC 8305), reads the greeting, says EHLO, or HELO if the server
+/// does not know it (RFC 5321 section 3.2), and starts TLS as configured (RFC 3207,
+/// RFC 8314).
+///
+/// @param client      the client
+/// @param host        host name or address, also the name that the certificate
+///                    must be for; NULL or empty: SMTP_PROPERTY_HOST
+/// @param port        port; 0: SMTP_PROPERTY_PORT, and if that is 0 too, 25, or
+///                    465 with implicit TLS. Port 465 means implicit TLS unless
+///                    SMTP_PROPERTY_TLS_MODE or the options ask for something else.
+/// @param timeout_ms  limit of this call as a whole in milliseconds; 0: SMTP_PROPERTY_TIMEOUT
+/// @param options     SMTP_OPTION_ bits; 0: SMTP_PROPERTY_OPTIONS
+/// @return 0, or an error code, for instance SMTP_ERROR_HOST_NOT_FOUND,
+///         SMTP_ERROR_CONNECTION_REFUSED, SMTP_ERROR_TIMEOUT,
+///         SMTP_ERROR_TLS_CERTIFICATE_NAME, SMTP_ERROR_ALREADY_CONNECTED
+///
+/// Threads: any; waits for its turn. SmtpCancel ends it. The strings are copied.
+/// Since 0.1.
+///
+/// # Safety
+///
+/// `host` is null or a NUL-terminated string that lives through the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SmtpConnect(
+    client: *mut SmtpClient,
+    host: *const c_char,
+    port: u32,
+    timeout_ms: u32,
+    options: u32,
+) -> i32 {
+    on_client(client, |client| {
+        // SAFETY: as our caller promises.
+        let host = unsafe { optional(host, "host") }?;
+        let port = u16::try_from(port).map_err(|_| {
+            let what = format!("the port {port} is not between 0 and 65535");
+            Error::caller(Code::INVALID_PARAMETER, what)
+        })?;
+        client.connect(host, port, timeout_ms, Options::parse(options)?)?;
+        Ok(0)
+    })
+}
+
+/// Logs in on the open connection, with the strongest mechanism that both sides
+/// have (RFC 4954): PLAIN (RFC 4616) or LOGIN in this version.
+///
+/// The password leaves only over TLS with a verified certificate, to a loopback
+/// address, or if SMTP_PROPERTY_INSECURE_AUTH allows it; otherwise the call
+/// fails with SMTP_ERROR_INSECURE_CREDENTIALS and nothing is sent. A failed
+/// login leaves the connection open.
+///
+/// @param client    the client
+/// @param user      user name, UTF-8; NULL: SMTP_PROPERTY_USER
+/// @param password  password, UTF-8; NULL: SMTP_PROPERTY_PASSWORD
+/// @return 0, or an error code, for instance SMTP_ERROR_AUTHENTICATION_FAILED,
+///         SMTP_ERROR_INVALID_AUTHENTICATION_TYPE, SMTP_ERROR_NOT_CONNECTED
+///
+/// Threads: any; waits for its turn. SmtpCancel ends it. The strings are copied
+/// and the copies wiped. Since 0.1.
+///
+/// # Safety
+///
+/// Each string is null or NUL-terminated and lives through the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SmtpAuthenticate(
+    client: *mut SmtpClient,
+    user: *const c_char,
+    password: *const c_char,
+) -> i32 {
+    on_client(client, |client| {
+        // SAFETY: as our caller promises.
+        let (user, password) = unsafe { (optional(user, "user")?, optional(password, "password")?) };
+        client.authenticate(user, password.map(Secret::new))?;
+        Ok(0)
+    })
+}
+
+/// Sends a finished message to one or many recipients.
+///
+/// The headers of the message are not read: the envelope is made of the
+/// arguments alone, so an address in no header is a blind copy, and a Bcc header
+/// left in the message is seen by everybody. Bare CR and bare LF become CRLF,
+/// dots are stuffed (RFC 5321 section 4.5.2), and a line end is added if the last one
+/// is missing; nothing else is changed.
+///
+/// A refused recipient does not stop the message: the call succeeds if the
+/// server took the message for at least one. SMTP_PROPERTY_RECIPIENTS_REFUSED and
+/// SMTP_PROPERTY_REFUSED_RECIPIENTS tell of the others. SMTP_PROPERTY_OUTCOME says
+/// what became of the message, whatever the call returned; after
+/// SMTP_OUTCOME_UNKNOWN, sending it again may deliver it twice.
+///
+/// @param client      the client
+/// @param sender      the envelope's sender: user@example.com, Name <user@example.com>,
+///                    or <> for none
+/// @param recipients  the recipients in the same forms, separated by commas
+/// @param message     header, empty line and body; NULL only with length 0
+/// @param length      its length in octets, or SMTP_NUL_TERMINATED
+/// @return 0, or an error code, for instance SMTP_ERROR_INVALID_ADDRESS (nothing
+///         was sent), SMTP_ERROR_RECIPIENTS_REJECTED, SMTP_ERROR_MESSAGE_REJECTED,
+///         SMTP_ERROR_CONNECTION_RESET
+///
+/// Threads: any; waits for its turn. SmtpCancel ends it. The message is read in
+/// place during the call and never changed. Since 0.1.
+///
+/// # Safety
+///
+/// Each string is null or NUL-terminated; `message` is null, or has `length`
+/// octets or a NUL; all live through the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SmtpSendMessage(
+    client: *mut SmtpClient,
+    sender: *const c_char,
+    recipients: *const c_char,
+    message: *const c_void,
+    length: usize,
+) -> i32 {
+    on_client(client, |client| {
+        // SAFETY: as our caller promises.
+        let (sender, recipients, message) = unsafe {
+            (required(sender, "sender")?, required(recipients, "recipients")?, octets(message, length, "message")?)
+        };
+        client.send_message(sender, recipients, message)?;
+        Ok(0)
+    })
+}
+
+/// Says QUIT, waits for the answer up to SMTP_PROPERTY_TIMEOUT_QUIT, and closes the
+/// connection. What the server answers changes nothing: once there is a
+/// connection this cannot fail.
+///
+/// @param client  the client, which can connect again afterwards
+/// @return 0, or SMTP_ERROR_NOT_CONNECTED
+///
+/// Threads: any; waits for its turn. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn SmtpDisconnect(client: *mut SmtpClient) -> i32 {
+    on_client(client, |client| {
+        client.disconnect()?;
+        Ok(0)
+    })
+}
+
+/// Sends RSET, which makes the server forget a transaction that was begun (RFC
+/// 5321 section 4.1.1.5). Not needed between messages.
+///
+/// @param client  the client
+/// @return 0, or an error code, for instance SMTP_ERROR_NOT_CONNECTED
+///
+/// Threads: any; waits for its turn. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn SmtpReset(client: *mut SmtpClient) -> i32 {
+    on_client(client, |client| {
+        client.reset()?;
+        Ok(0)
+    })
+}
+
+/// Cancels the call that runs on a client, in any phase; the call returns
+/// SMTP_ERROR_CANCELLED within 100 ms, and the connection is closed by it. Does
+/// nothing if no call runs, and does not touch calls that wait for their turn.
+///
+/// @param client  the client
+/// @return 0, or SMTP_ERROR_INVALID_HANDLE
+///
+/// Threads: any, also from within a callback; never waits. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn SmtpCancel(client: *mut SmtpClient) -> i32 {
+    query(Code::INTERNAL.0, || {
+        let cancelled = handle::find(client).and_then(|client| {
+            client.check_process()?;
+            client.cancel();
+            Ok(0)
+        });
+        cancelled.unwrap_or_else(|error| error.code.0)
+    })
+}

@@ -1,0 +1,131 @@
+//! The one wrapper around every function of the C interface.
+
+use super::handle::{self, SmtpClient};
+use crate::client::Client;
+use crate::error::{Code, Error, Phase, Result};
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Once};
+
+thread_local! {
+    /// The failure of this thread's last call; `None` if it succeeded.
+    static LAST: RefCell<Option<Arc<Error>>> = const { RefCell::new(None) };
+    /// Whether this thread is inside a call, so that a panic is one of ours.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// What a panic of ours said.
+    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Runs a function on a client: 0 or a positive number is success.
+pub(super) fn on_client(handle: *const SmtpClient, body: impl FnOnce(&Client) -> Result<i32>) -> i32 {
+    let mut client = None;
+    let outcome = guarded(|| {
+        let found = client.insert(handle::find(handle)?);
+        found.check_process()?;
+        body(found)
+    });
+    finish(outcome, client.as_deref())
+}
+
+/// Runs a function that needs no client.
+pub(super) fn plain(body: impl FnOnce() -> Result<i32>) -> i32 {
+    finish(guarded(body), None)
+}
+
+/// Runs a function that says what went wrong by its value, and leaves this
+/// thread's last failure alone.
+pub(super) fn query<T>(fallback: T, body: impl FnOnce() -> T) -> T {
+    guarded(|| Ok(body())).unwrap_or(fallback)
+}
+
+/// The failure of this thread's last call.
+pub(super) fn last_failure() -> Option<Arc<Error>> {
+    LAST.with_borrow(Clone::clone)
+}
+
+fn finish(outcome: Result<i32>, client: Option<&Client>) -> i32 {
+    match outcome {
+        Ok(value) => {
+            // Most calls succeed after one that did: nothing to write then.
+            LAST.with_borrow_mut(|last| {
+                if last.is_some() {
+                    *last = None;
+                }
+            });
+            value
+        }
+        Err(error) => {
+            let error: Arc<Error> = Arc::from(error);
+            let code = error.code;
+            if let Some(client) = client {
+                if code == Code::INTERNAL {
+                    client.poison();
+                }
+                // A child process leaves alone what its parent may hold locked.
+                if code != Code::FORKED {
+                    client.remember(&error);
+                }
+            }
+            LAST.set(Some(error));
+            code.0
+        }
+    }
+}
+
+/// Turns a panic into an error, and keeps it off the host program's stderr.
+fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+    silence_own_panics();
+    let before = INSIDE.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(body));
+    INSIDE.set(before);
+    result.unwrap_or_else(|_| {
+        let what = format!("internal error: {}", PANIC.take());
+        Err(Error::new(Code::INTERNAL, Phase::Argument, what))
+    })
+}
+
+/// In a shared library the standard library, and so the hook, is our own; in a
+/// Rust program it is the program's, whose hook goes on seeing its own panics.
+fn silence_own_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if INSIDE.get() {
+                PANIC.set(info.to_string());
+            } else {
+                others(info);
+            }
+        }));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_and_poisons_that_client_alone() {
+        let broken = handle::insert(Arc::new(Client::new())).expect("room");
+        let sound = handle::insert(Arc::new(Client::new())).expect("room");
+        assert_eq!(on_client(broken, |_| panic!("a defect in a test")), Code::INTERNAL.0);
+        let failure = last_failure().expect("recorded");
+        assert!(failure.what.contains("a defect in a test"));
+        let reset = |handle| on_client(handle, |client| client.reset().map(|()| 0));
+        assert_eq!(reset(broken), Code::HANDLE_POISONED.0);
+        assert_eq!(reset(sound), Code::NOT_CONNECTED.0);
+        for handle in [broken, sound] {
+            handle::remove(handle).expect("still there");
+        }
+    }
+
+    #[test]
+    fn success_clears_what_this_thread_remembers() {
+        assert_eq!(plain(|| Err(Error::caller(Code::NULL_POINTER, "x"))), Code::NULL_POINTER.0);
+        assert!(last_failure().is_some());
+        assert_eq!(query(7, || 8), 8);
+        assert!(last_failure().is_some(), "a query changes nothing");
+        assert_eq!(plain(|| Ok(0)), 0);
+        assert!(last_failure().is_none());
+    }
+}

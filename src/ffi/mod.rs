@@ -1,0 +1,22 @@
+//! The C boundary. It holds no protocol logic: every function turns its
+//! arguments into Rust values, calls the client, and turns the result back.
+//!
+//! Rules, kept by [`entry`] for all functions alike: a panic never crosses;
+//! a handle is looked up and never dereferenced; an error is recorded for the
+//! thread and for the client; outputs are untouched on failure.
+
+mod client;
+mod entry;
+mod error;
+mod event;
+mod handle;
+mod property;
+mod text;
+mod version;
+
+pub use client::*;
+pub use error::*;
+pub use event::*;
+pub use handle::SmtpClient;
+pub use property::*;
+pub use version::*;

@@ -1,0 +1,176 @@
+//! The system calls that neither the standard library nor socket2 offers, each
+//! behind a safe function. Everything `unsafe` of this layer is here.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A socket as the operating system numbers it.
+pub type RawSocket = std::os::fd::RawFd;
+
+/// A socket to wait for, and in which directions.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    /// The socket.
+    pub socket: RawSocket,
+    /// Wait until it can be read from, or has ended or failed.
+    pub read: bool,
+    /// Wait until it can be written to, or has failed.
+    pub write: bool,
+}
+
+/// Waits until one of the sockets is ready, or the time is over; `None` waits for ever.
+///
+/// # Errors
+///
+/// What `poll` says, an interruption by a signal apart, which counts as ready.
+pub fn wait(watches: &[Watch], millis: Option<u32>) -> io::Result<()> {
+    let mut fds: Vec<libc::pollfd> = watches
+        .iter()
+        .map(|watch| libc::pollfd {
+            fd: watch.socket,
+            events: if watch.read { libc::POLLIN } else { 0 } | if watch.write { libc::POLLOUT } else { 0 },
+            revents: 0,
+        })
+        .collect();
+    let timeout = millis.map_or(-1, |millis| i32::try_from(millis).unwrap_or(i32::MAX));
+    let count = libc::nfds_t::try_from(fds.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the pointer and the count are those of a live vector.
+    let ready = unsafe { libc::poll(fds.as_mut_ptr(), count, timeout) };
+    if ready < 0 {
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Receives without waiting, whatever the mode of the socket.
+///
+/// # Errors
+///
+/// What `recv` says; `WouldBlock` if nothing is there.
+pub fn receive_now(socket: &socket2::Socket, buffer: &mut [u8]) -> io::Result<usize> {
+    let length = buffer.len();
+    // SAFETY: initialised octets may be seen as perhaps uninitialised ones, and
+    // `recv` only ever writes initialised ones to them.
+    let uninit = unsafe { std::slice::from_raw_parts_mut(buffer.as_mut_ptr().cast::<MaybeUninit<u8>>(), length) };
+    socket.recv_with_flags(uninit, libc::MSG_DONTWAIT)
+}
+
+/// The flags for a send that neither waits nor raises SIGPIPE.
+#[must_use]
+pub fn send_flags() -> i32 {
+    #[cfg(any(target_os = "macos", target_os = "ios"))]
+    // socket2 sets SO_NOSIGPIPE on these.
+    let quiet = 0;
+    #[cfg(not(any(target_os = "macos", target_os = "ios")))]
+    let quiet = libc::MSG_NOSIGNAL;
+    quiet | libc::MSG_DONTWAIT
+}
+
+/// Runs `spawn` with every signal blocked, so that the thread it starts never
+/// runs a signal handler of the host program.
+pub fn without_signals<T>(spawn: impl FnOnce() -> T) -> T {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigfillset initialises `all`, and pthread_sigmask `before`.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+    }
+    let result = spawn();
+    // SAFETY: `before` was initialised above.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+    }
+    result
+}
+
+/// The name of this machine, if it has one that can be read.
+#[must_use]
+pub fn machine_name() -> Option<String> {
+    let mut buffer = [0_u8; 256];
+    // SAFETY: the pointer and the length are those of a live array.
+    if unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len()) } != 0 {
+        return None;
+    }
+    let end = buffer.iter().position(|octet| *octet == 0)?;
+    std::str::from_utf8(&buffer[..end]).ok().map(str::to_owned)
+}
+
+/// A number that is the same as long as this is the same process, and another in
+/// a forked child. Costs no system call where the kernel can wipe a page at fork.
+#[must_use]
+pub fn process_epoch() -> u64 {
+    static PAGE: OnceLock<Option<&'static AtomicU64>> = OnceLock::new();
+    static EPOCHS: AtomicU64 = AtomicU64::new(0);
+    let Some(page) = PAGE.get_or_init(page_wiped_at_fork) else {
+        return u64::from(std::process::id());
+    };
+    let epoch = page.load(Ordering::Relaxed);
+    if epoch != 0 {
+        return epoch;
+    }
+    // First use in this process. EPOCHS is inherited, so the number is new.
+    let new = EPOCHS.fetch_add(1, Ordering::Relaxed) + 1;
+    match page.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => new,
+        Err(other) => other,
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn page_wiped_at_fork() -> Option<&'static AtomicU64> {
+    const LENGTH: usize = 4096;
+    // SAFETY: a fresh private mapping, given to nobody else.
+    let page = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            LENGTH,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if page == libc::MAP_FAILED {
+        return None;
+    }
+    // SAFETY: the whole of the mapping made above.
+    if unsafe { libc::madvise(page, LENGTH, libc::MADV_WIPEONFORK) } != 0 {
+        return None;
+    }
+    // SAFETY: aligned to a page, zeroed, never unmapped, and only used as this atomic.
+    Some(unsafe { &*page.cast::<AtomicU64>() })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn page_wiped_at_fork() -> Option<&'static AtomicU64> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_epoch_stays_within_a_process_and_changes_in_a_child() {
+        let before = process_epoch();
+        assert_eq!(process_epoch(), before);
+        // SAFETY: the child only reads an atomic and leaves.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let same = process_epoch() == before;
+            // SAFETY: ends the child without running anything of the parent's.
+            unsafe { libc::_exit(i32::from(same)) };
+        }
+        let mut status = 0;
+        // SAFETY: a child of ours and a live integer.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!(status, 0, "the child must see another epoch");
+        assert_eq!(process_epoch(), before);
+    }
+}

@@ -1,0 +1,101 @@
+//! What the server said it can do, in its reply to EHLO (RFC 5321 section 4.1.1.1).
+
+use super::reply::Reply;
+
+/// The extensions of an EHLO reply.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The name by which the server greeted.
+    pub server_name: String,
+    /// Every extension line as sent, such as `SIZE 1000`; text that is not UTF-8 replaced.
+    pub lines: Vec<String>,
+    /// PIPELINING (RFC 2920)
+    pub pipelining: bool,
+    /// STARTTLS (RFC 3207)
+    pub starttls: bool,
+    /// SIZE (RFC 1870): `Some(0)` if offered without a limit.
+    pub size: Option<u64>,
+    /// The mechanisms of AUTH (RFC 4954), in upper case, in the server's order.
+    pub mechanisms: Vec<String>,
+}
+
+impl Capabilities {
+    /// Reads an EHLO reply. Keywords are known in any case; a line that makes no
+    /// sense is kept in [`Self::lines`] and otherwise passed over.
+    #[must_use]
+    pub fn parse(reply: &Reply) -> Self {
+        let mut capabilities = Self::default();
+        let mut lines = reply.lines().map(String::from_utf8_lossy);
+        if let Some(first) = lines.next() {
+            capabilities.server_name = first.split(' ').next().unwrap_or_default().to_owned();
+        }
+        for line in lines {
+            let line: String = line.chars().filter(|c| !c.is_control()).collect();
+            let line = line.trim();
+            if !line.is_empty() {
+                capabilities.add(line);
+            }
+        }
+        capabilities
+    }
+
+    fn add(&mut self, line: &str) {
+        let mut words = line.split_ascii_whitespace();
+        let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
+        match keyword.as_str() {
+            "PIPELINING" => self.pipelining = true,
+            "STARTTLS" => self.starttls = true,
+            "SIZE" => self.size = Some(words.next().and_then(|limit| limit.parse().ok()).unwrap_or(0)),
+            "AUTH" => words.for_each(|mechanism| self.add_mechanism(mechanism)),
+            _ => {
+                // The form before RFC 2554, still sent for old clients.
+                if let Some(first) = keyword.strip_prefix("AUTH=") {
+                    self.add_mechanism(first);
+                    words.for_each(|mechanism| self.add_mechanism(mechanism));
+                }
+            }
+        }
+        self.lines.push(line.to_owned());
+    }
+
+    fn add_mechanism(&mut self, name: &str) {
+        let name = name.to_ascii_uppercase();
+        if !name.is_empty() && !self.mechanisms.contains(&name) {
+            self.mechanisms.push(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reply::ReplyParser;
+    use super::*;
+
+    fn read(text: &str) -> Capabilities {
+        let mut parser = ReplyParser::default();
+        parser.feed(text.as_bytes()).expect("a reply");
+        Capabilities::parse(parser.reply())
+    }
+
+    #[test]
+    fn keywords_in_any_case_and_order() {
+        let found = read(
+            "250-mail.example.com at your service\r\n250-Pipelining\r\n250-SIZE 1000\r\n250-auth PLAIN login\r\n\
+             250-AUTH=LOGIN XOAUTH2\r\n250-StartTLS\r\n250-X-ODD \x07thing\r\n250 HELP\r\n",
+        );
+        assert_eq!(found.server_name, "mail.example.com");
+        assert!(found.pipelining && found.starttls);
+        assert_eq!(found.size, Some(1000));
+        assert_eq!(found.mechanisms, ["PLAIN", "LOGIN", "XOAUTH2"]);
+        assert_eq!(found.lines.len(), 7);
+        assert_eq!(found.lines[5], "X-ODD thing");
+    }
+
+    #[test]
+    fn nothing_offered_and_nonsense() {
+        assert_eq!(read("250 hello\r\n").lines.len(), 0);
+        assert_eq!(read("250-\r\n250-   \r\n250 SIZE many\r\n").size, Some(0));
+        assert_eq!(read("250-x\r\n250 SIZE 99999999999999999999999\r\n").size, Some(0));
+        assert!(!read("250 PIPELINING\r\n").pipelining, "the first line is the greeting");
+    }
+}

@@ -1,0 +1,144 @@
+//! Commands as types: none can hold a CR, LF, NUL or other control character.
+
+use super::address::HostName;
+use crate::error::{Code, Error, Result};
+use std::io::Write as _;
+
+/// One command line. Mailboxes come out of an [`super::Envelope`], which only
+/// takes parsed ones.
+#[derive(Clone, Copy, Debug)]
+pub enum Command<'a> {
+    /// `EHLO name`
+    Ehlo(&'a HostName),
+    /// `HELO name`
+    Helo(&'a HostName),
+    /// `STARTTLS` (RFC 3207)
+    StartTls,
+    /// `MAIL FROM:<sender>` with parameters
+    Mail(super::ReversePath<'a>, &'a [Parameter<'a>]),
+    /// `RCPT TO:<recipient>`
+    Rcpt(super::Mailbox<'a>),
+    /// `DATA`
+    Data,
+    /// `RSET`
+    Reset,
+    /// `QUIT`
+    Quit,
+}
+
+impl Command<'_> {
+    /// Appends the line, CRLF included.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Ehlo(name) => put(out, &["EHLO ", name.as_str()]),
+            Self::Helo(name) => put(out, &["HELO ", name.as_str()]),
+            Self::StartTls => put(out, &["STARTTLS"]),
+            Self::Mail(sender, parameters) => {
+                put(out, &["MAIL FROM:<", sender.as_str(), ">"]);
+                for parameter in *parameters {
+                    parameter.write_to(out);
+                }
+            }
+            Self::Rcpt(recipient) => put(out, &["RCPT TO:<", recipient.as_str(), ">"]),
+            Self::Data => put(out, &["DATA"]),
+            Self::Reset => put(out, &["RSET"]),
+            Self::Quit => put(out, &["QUIT"]),
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn put(out: &mut Vec<u8>, parts: &[&str]) {
+    for part in parts {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// An ESMTP parameter of MAIL or RCPT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parameter<'a> {
+    /// `SIZE=octets` (RFC 1870)
+    Size(u64),
+    /// Any other, as it stands on the line
+    Other(ParameterText<'a>),
+}
+
+impl Parameter<'_> {
+    fn write_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Size(octets) => write!(out, " SIZE={octets}").expect("a Vec takes everything"),
+            Self::Other(text) => put(out, &[" ", text.0]),
+        }
+    }
+}
+
+/// `KEYWORD` or `KEYWORD=value` (RFC 5321 section 4.1.2, `esmtp-param`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParameterText<'a>(&'a str);
+
+impl<'a> ParameterText<'a> {
+    /// Takes one parameter as it stands on the line.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER` if it does not fit the grammar.
+    pub fn parse(text: &'a str) -> Result<Self> {
+        let (keyword, value) = match text.split_once('=') {
+            Some((keyword, value)) => (keyword, Some(value)),
+            None => (text, None),
+        };
+        let keyword_fits = keyword.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && keyword.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        let value_fits = value
+            .is_none_or(|value| !value.is_empty() && value.bytes().all(|octet| matches!(octet, 33..=60 | 62..=126)));
+        if keyword_fits && value_fits {
+            return Ok(Self(text));
+        }
+        let what = format!("\"{}\" is not an ESMTP parameter (KEYWORD or KEYWORD=value)", text.escape_debug());
+        Err(Error::caller(Code::INVALID_PARAMETER, what))
+    }
+
+    /// The parameter as it stands on the line.
+    #[must_use]
+    pub fn as_str(self) -> &'a str {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Mailbox, ReversePath};
+    use super::*;
+
+    fn line(command: Command<'_>) -> String {
+        let mut out = Vec::new();
+        command.write_to(&mut out);
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    #[test]
+    fn exact_lines() {
+        let name = HostName::parse("a.example").expect("good");
+        let sender = ReversePath::parse("s@a.example").expect("good");
+        let size = [Parameter::Size(10), Parameter::Other(ParameterText::parse("SMTPUTF8").expect("good"))];
+        assert_eq!(line(Command::Ehlo(&name)), "EHLO a.example\r\n");
+        assert_eq!(line(Command::Helo(&name)), "HELO a.example\r\n");
+        assert_eq!(line(Command::StartTls), "STARTTLS\r\n");
+        assert_eq!(line(Command::Mail(sender, &[])), "MAIL FROM:<s@a.example>\r\n");
+        assert_eq!(line(Command::Mail(ReversePath::Null, &size)), "MAIL FROM:<> SIZE=10 SMTPUTF8\r\n");
+        assert_eq!(line(Command::Rcpt(Mailbox::parse("r@b").expect("good"))), "RCPT TO:<r@b>\r\n");
+        assert_eq!(line(Command::Data), "DATA\r\n");
+        assert_eq!(line(Command::Reset), "RSET\r\n");
+        assert_eq!(line(Command::Quit), "QUIT\r\n");
+    }
+
+    #[test]
+    fn parameters_hold_nothing_that_breaks_a_line() {
+        for good in ["SIZE=1", "BODY=8BITMIME", "RET=HDRS", "X-Y=!~", "SMTPUTF8", "A=<>"] {
+            assert_eq!(ParameterText::parse(good).expect(good).as_str(), good);
+        }
+        for bad in ["", "=1", "A=", "A=b c", "A=b\r\n", "A\0", "-A", "A=b=c", "A b", "A=é"] {
+            assert_eq!(ParameterText::parse(bad).expect_err(bad).code, Code::INVALID_PARAMETER);
+        }
+    }
+}

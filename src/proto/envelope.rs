@@ -1,0 +1,151 @@
+//! Whom a message is from and for, and what the server said of each recipient.
+
+use super::address::{Mailbox, ReversePath};
+use super::reply::Reply;
+use crate::error::ServerReply;
+
+/// What became of one recipient.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RecipientState {
+    /// The server was not asked, or did not answer.
+    #[default]
+    NotTried = 0,
+    /// The server accepted the address.
+    Accepted = 1,
+    /// The server refused it with a 4xx reply.
+    RefusedTemporary = 2,
+    /// The server refused it with a 5xx reply.
+    RefusedPermanent = 3,
+}
+
+/// The sender and the recipients of one message.
+///
+/// The addresses lie one behind the other in one text, so that an envelope that
+/// is cleared and filled again allocates nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Envelope {
+    text: String,
+    sender_end: usize,
+    recipients: Vec<Recipient>,
+    size: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Recipient {
+    end: usize,
+    state: RecipientState,
+    refusal: Option<Box<ServerReply>>,
+}
+
+impl Envelope {
+    /// Empties the envelope and sets the sender.
+    pub fn begin(&mut self, sender: ReversePath<'_>) {
+        self.text.clear();
+        self.text.push_str(sender.as_str());
+        self.sender_end = self.text.len();
+        self.recipients.clear();
+        self.size = None;
+    }
+
+    /// Adds a recipient.
+    pub fn push(&mut self, recipient: Mailbox<'_>) {
+        self.text.push_str(recipient.as_str());
+        self.recipients.push(Recipient { end: self.text.len(), state: RecipientState::NotTried, refusal: None });
+    }
+
+    /// Tells the length of the message in octets, for SIZE (RFC 1870).
+    pub fn set_size(&mut self, size: Option<u64>) {
+        self.size = size;
+    }
+
+    /// The length of the message, if it is known.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// The number of recipients.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.recipients.len()
+    }
+
+    /// Whether there is no recipient.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.recipients.is_empty()
+    }
+
+    /// The sender.
+    #[must_use]
+    pub fn sender(&self) -> ReversePath<'_> {
+        match &self.text[..self.sender_end] {
+            "" => ReversePath::Null,
+            sender => ReversePath::Mailbox(Mailbox::parsed_before(sender)),
+        }
+    }
+
+    /// The mailbox of a recipient.
+    #[must_use]
+    pub fn recipient(&self, index: usize) -> Option<Mailbox<'_>> {
+        let end = self.recipients.get(index)?.end;
+        let start = match index.checked_sub(1) {
+            Some(before) => self.recipients[before].end,
+            None => self.sender_end,
+        };
+        Some(Mailbox::parsed_before(&self.text[start..end]))
+    }
+
+    /// What became of a recipient.
+    #[must_use]
+    pub fn state(&self, index: usize) -> RecipientState {
+        self.recipients.get(index).map(|recipient| recipient.state).unwrap_or_default()
+    }
+
+    /// The reply that refused a recipient.
+    #[must_use]
+    pub fn refusal(&self, index: usize) -> Option<&ServerReply> {
+        self.recipients.get(index)?.refusal.as_deref()
+    }
+
+    /// How many recipients are in a state.
+    #[must_use]
+    pub fn count(&self, state: RecipientState) -> usize {
+        self.recipients.iter().filter(|recipient| recipient.state == state).count()
+    }
+
+    /// Writes down the reply to a recipient's RCPT command.
+    pub(super) fn answer(&mut self, index: usize, reply: &Reply) {
+        let Some(recipient) = self.recipients.get_mut(index) else { return };
+        recipient.state = match reply.code() {
+            200..=299 => RecipientState::Accepted,
+            400..=499 => RecipientState::RefusedTemporary,
+            _ => RecipientState::RefusedPermanent,
+        };
+        if recipient.state != RecipientState::Accepted {
+            recipient.refusal = Some(Box::new(reply.to_record()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_come_back_in_order_and_reuse_keeps_no_trace() {
+        let mut envelope = Envelope::default();
+        for _ in 0..2 {
+            envelope.begin(ReversePath::parse("s@a").expect("good"));
+            envelope.push(Mailbox::parse("r1@b").expect("good"));
+            envelope.push(Mailbox::parse("r2@c").expect("good"));
+            assert_eq!(envelope.sender().as_str(), "s@a");
+            assert_eq!(envelope.recipient(0).map(Mailbox::as_str), Some("r1@b"));
+            assert_eq!(envelope.recipient(1).map(Mailbox::as_str), Some("r2@c"));
+            assert_eq!(envelope.recipient(2), None);
+            assert_eq!(envelope.count(RecipientState::NotTried), 2);
+        }
+        envelope.begin(ReversePath::Null);
+        assert!(envelope.is_empty() && envelope.sender() == ReversePath::Null);
+    }
+}

@@ -1,0 +1,39 @@
+//! How much the network may make the client hold. Each limit cites its reason.
+
+/// The longest reply line accepted, without its line end.
+///
+/// RFC 5321 section 4.5.3.1.5 allows 512 octets; RFC 4954 section 4 makes an
+/// authentication challenge as long as 12,288 octets. 16 KiB covers both.
+pub const MAX_REPLY_LINE: usize = 16 * 1024;
+
+/// The most lines accepted in one reply.
+///
+/// No EHLO reply in use has 100 lines; EXPN of a list may have a line for every
+/// member, and 12,000 is the longest list that the tests know.
+pub const MAX_REPLY_LINES: usize = 16 * 1024;
+
+/// The most octets accepted in one reply, so that many long lines cannot add up.
+pub const MAX_REPLY_BYTES: usize = 512 * 1024;
+
+/// The longest command line sent without its line end, RFC 5321 section 4.5.3.1.4
+/// (512 octets with the line end). An AUTH command that would be longer goes
+/// without its initial response (RFC 4954 section 4).
+pub(super) const MAX_COMMAND_LINE: usize = 510;
+
+/// The longest line sent in an authentication exchange, RFC 4954 section 4.
+pub(super) const MAX_AUTH_LINE: usize = 12_288;
+
+/// Commands are queued ahead of the server up to this many octets, and content
+/// is taken from its source while fewer than this are waiting to be sent. 64 KiB
+/// makes large writes without holding a message in memory.
+pub const OUTPUT_CHUNK: usize = 64 * 1024;
+
+/// What an idle client keeps of its output buffer.
+pub(super) const OUTPUT_KEPT: usize = 16 * 1024;
+
+/// The longest local part, domain and host name, RFC 5321 section 4.5.3.1 and RFC 1035 section 2.3.4.
+pub(super) const MAX_LOCAL_PART: usize = 64;
+/// See [`MAX_LOCAL_PART`].
+pub(super) const MAX_DOMAIN: usize = 255;
+/// See [`MAX_LOCAL_PART`].
+pub(super) const MAX_LABEL: usize = 63;

@@ -1,0 +1,56 @@
+//! The octets that wait to be sent.
+
+use super::limits::OUTPUT_KEPT;
+
+/// A queue of octets: appended at the end, sent from the front.
+///
+/// Invariant: `sent <= buffer.len()`, and both are 0 once everything is sent.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    buffer: Vec<u8>,
+    sent: usize,
+}
+
+impl Outbox {
+    /// What is still to be sent.
+    pub(super) fn waiting(&self) -> &[u8] {
+        &self.buffer[self.sent..]
+    }
+
+    /// Where to append; only at the end.
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// How much was ever appended since the box was last empty.
+    pub(super) fn end(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// What was appended since `from`, an earlier [`Self::end`].
+    pub(super) fn since(&self, from: usize) -> &[u8] {
+        &self.buffer[from..]
+    }
+
+    /// Takes note that the first `count` waiting octets were sent.
+    pub(super) fn advance(&mut self, count: usize) {
+        self.sent += count;
+        debug_assert!(self.sent <= self.buffer.len());
+        if self.sent >= self.buffer.len() {
+            self.clear();
+        }
+    }
+
+    /// Forgets everything that waits.
+    pub(super) fn clear(&mut self) {
+        self.buffer.clear();
+        self.sent = 0;
+    }
+
+    /// Gives memory back that only a large message needed.
+    pub(super) fn shrink(&mut self) {
+        if self.buffer.is_empty() && self.buffer.capacity() > OUTPUT_KEPT {
+            self.buffer.shrink_to(OUTPUT_KEPT);
+        }
+    }
+}

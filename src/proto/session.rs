@@ -1,0 +1,945 @@
+//! The session: the one place where the state of an SMTP conversation changes.
+//!
+//! Rules it keeps:
+//!
+//! 1. Every octet to be sent is in `out`, every reply still owed is in `ledger`,
+//!    in the same order. A reply that is not owed ends the session.
+//! 2. Nothing is queued behind EHLO, STARTTLS, AUTH or DATA until their replies
+//!    are in (RFC 2920 section 3.1, RFC 3207 section 4.2).
+//! 3. What was learnt before TLS is forgotten when TLS is up, and octets that
+//!    came in behind the STARTTLS reply end the session.
+//! 4. A transaction is `Accepted` only by a 2xx reply that came in after the
+//!    whole of its end had left. It is `Unknown` from the moment the end has
+//!    left until a reply comes in.
+//! 5. A session that has failed on the wire or against the protocol is `Closed`
+//!    for good: what the other side believes can no longer be known.
+//!
+//! How to drive it: call one command ([`Session::open`], [`Session::authenticate`],
+//! [`Session::send`], [`Session::reset`], [`Session::quit`]), then do what
+//! [`Session::want`] says and report it with the `handle_` methods, until it says
+//! [`Want::Done`]; then take the result with [`Session::take_result`].
+
+use super::address::{HostName, Mailbox};
+use super::capabilities::Capabilities;
+use super::command::{Command, Parameter};
+use super::dot::DotStuffer;
+use super::envelope::{Envelope, RecipientState};
+use super::ledger::{Ledger, Pending};
+use super::limits::{MAX_AUTH_LINE, MAX_COMMAND_LINE, OUTPUT_CHUNK};
+use super::moment::Moment;
+use super::outbox::Outbox;
+use super::outcome::Outcome;
+use super::reply::{Reply, ReplyParser};
+use super::sasl::{Credentials, Exchange, Mechanism};
+use super::secret::Secret;
+use super::timeouts::Timeouts;
+use super::trace::{Record, Trace};
+use crate::error::{Code, Error, Phase, Result};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
+/// How TLS is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Security {
+    /// STARTTLS if the server offers it.
+    #[default]
+    Opportunistic = 0,
+    /// Never.
+    None = 1,
+    /// STARTTLS, or nothing at all.
+    Required = 2,
+    /// TLS before the first octet of SMTP (RFC 8314).
+    Implicit = 3,
+}
+
+/// What a session needs to know before it starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The name to greet with.
+    pub local_name: HostName,
+    /// Whether to begin with EHLO; otherwise HELO only.
+    pub extended: bool,
+    /// How to use TLS.
+    pub security: Security,
+    /// The limit of each phase.
+    pub timeouts: Timeouts,
+    /// The path needs no TLS to be private: a loopback address or a Unix socket.
+    pub private_path: bool,
+    /// The caller allows a password in the clear.
+    pub insecure_auth: bool,
+}
+
+/// What the driver has to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Send [`Session::output`]; take input as well if there is some.
+    Write,
+    /// Give content with [`Session::content`] or [`Session::finish_content`].
+    Content,
+    /// Wait for input.
+    Read,
+    /// Make the TLS handshake and report it with [`Session::handle_tls`].
+    Tls,
+    /// The command is over: take the result.
+    Done,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// No command was given yet.
+    New,
+    /// From the greeting to the last EHLO.
+    Opening,
+    /// A TLS handshake is due: before the greeting, or after STARTTLS.
+    Handshake,
+    /// Between commands.
+    Ready,
+    /// A login is under way.
+    Auth,
+    /// From MAIL to the reply to DATA.
+    Envelope,
+    /// The server waits for content.
+    Content,
+    /// The end of the content is queued or sent.
+    End,
+    /// RSET or QUIT is under way.
+    Simple,
+    /// See rule 5.
+    Closed,
+}
+
+/// The command of a transaction that is queued next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Next {
+    Reset,
+    Mail,
+    Rcpt(u32),
+    Data,
+    #[default]
+    Nothing,
+}
+
+/// The message under way, or the last one.
+#[derive(Debug, Default)]
+struct Transaction {
+    envelope: Envelope,
+    next: Next,
+    accepted: usize,
+    refusal: Option<Box<Error>>,
+    stuffer: DotStuffer,
+    end_sent: bool,
+    outcome: Outcome,
+    content_octets: u64,
+}
+
+/// One SMTP conversation over one connection.
+#[derive(Debug)]
+pub struct Session {
+    config: Config,
+    state: State,
+    parser: ReplyParser,
+    out: Outbox,
+    ledger: Ledger,
+    capabilities: Capabilities,
+    extended: bool,
+    /// `Some(verified)` once TLS is up.
+    tls: Option<bool>,
+    exchange: Option<Exchange>,
+    authenticated: Option<Mechanism>,
+    mail: Transaction,
+    /// The server still holds a transaction that came to nothing.
+    stale_transaction: bool,
+    /// When something last moved, from which deadlines count.
+    since: Moment,
+    result: Option<Result<()>>,
+    trace: Trace,
+}
+
+// Commands
+impl Session {
+    /// A session over a connection that has just been made.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            state: State::New,
+            parser: ReplyParser::default(),
+            out: Outbox::default(),
+            ledger: Ledger::default(),
+            capabilities: Capabilities::default(),
+            extended: false,
+            tls: None,
+            exchange: None,
+            authenticated: None,
+            mail: Transaction::default(),
+            stale_transaction: false,
+            since: Moment::default(),
+            result: None,
+            trace: Trace::default(),
+        }
+    }
+
+    /// Starts the conversation: greeting, EHLO, and TLS as configured.
+    pub fn open(&mut self, now: Moment) {
+        self.since = now;
+        if self.config.security == Security::Implicit {
+            self.state = State::Handshake;
+        } else {
+            self.state = State::Opening;
+            self.ledger.enter(Pending::Greeting);
+        }
+    }
+
+    /// Logs in with the best mechanism that both sides have.
+    ///
+    /// # Errors
+    ///
+    /// Before anything is sent: `NOT_CONNECTED`, `INVALID_AUTHENTICATION_TYPE`,
+    /// `INSECURE_CREDENTIALS`, `TOO_LONG`.
+    pub fn authenticate(&mut self, credentials: Credentials, now: Moment) -> Result<()> {
+        self.expect_ready()?;
+        let mechanism = Mechanism::choose(&self.capabilities.mechanisms)?;
+        self.expect_private_path()?;
+        let mut exchange = Exchange::new(mechanism, credentials.clone());
+        let mut line = format!("AUTH {}", mechanism.name()).into_bytes();
+        let verb_end = line.len();
+        let initial = encode(&exchange.initial())?;
+        let length = verb_end + 1 + initial.expose().len();
+        if length <= MAX_COMMAND_LINE {
+            // Room for all, so that no copy of the secret is left by growing.
+            line.reserve_exact(initial.expose().len() + 3);
+            line.push(b' ');
+            line.extend_from_slice(initial.expose());
+        } else {
+            // The response waits for the challenge.
+            exchange = Exchange::new(mechanism, credentials);
+        }
+        line.extend_from_slice(b"\r\n");
+        let line = Secret::new(line);
+        self.since = now;
+        self.state = State::Auth;
+        self.exchange = Some(exchange);
+        self.queue_line(line.expose(), Some(verb_end + 1), Pending::Auth);
+        Ok(())
+    }
+
+    /// Starts a transaction. The envelope is taken over; in its place is left
+    /// the one of the transaction before, to be filled anew.
+    ///
+    /// # Errors
+    ///
+    /// Before anything is sent: `NOT_CONNECTED`, `NO_RECIPIENTS`, `MESSAGE_TOO_LARGE`.
+    pub fn send(&mut self, envelope: &mut Envelope, now: Moment) -> Result<()> {
+        std::mem::swap(&mut self.mail.envelope, envelope);
+        let envelope = &self.mail.envelope;
+        self.mail.outcome = Outcome::NotSent;
+        self.mail.end_sent = false;
+        self.expect_ready()?;
+        if envelope.is_empty() {
+            return Err(Error::caller(Code::NO_RECIPIENTS, "the list of recipients is empty"));
+        }
+        if let (Some(limit @ 1..), Some(size)) = (self.capabilities.size, envelope.size())
+            && size > limit
+        {
+            let what = format!("the message has {size} octets and the server accepts at most {limit}");
+            return Err(Error::caller(Code::MESSAGE_TOO_LARGE, what));
+        }
+        self.mail.next = if self.stale_transaction { Next::Reset } else { Next::Mail };
+        self.mail.accepted = 0;
+        self.mail.refusal = None;
+        self.mail.content_octets = 0;
+        self.mail.stuffer = DotStuffer::default();
+        self.state = State::Envelope;
+        self.since = now;
+        self.pump();
+        Ok(())
+    }
+
+    /// Gives the next piece of the message; only when [`Want::Content`] was said.
+    pub fn content(&mut self, piece: &[u8]) {
+        if self.state == State::Content {
+            self.mail.content_octets += piece.len() as u64;
+            self.mail.stuffer.push(piece, self.out.buffer());
+        }
+    }
+
+    /// Ends the message; only when [`Want::Content`] was said.
+    pub fn finish_content(&mut self) {
+        if self.state == State::Content {
+            self.mail.stuffer.finish(self.out.buffer());
+            self.ledger.enter(Pending::End);
+            self.state = State::End;
+        }
+    }
+
+    /// Sends RSET (RFC 5321 section 4.1.1.5).
+    ///
+    /// # Errors
+    ///
+    /// `NOT_CONNECTED`, before anything is sent.
+    pub fn reset(&mut self, now: Moment) -> Result<()> {
+        self.expect_ready()?;
+        self.simple(&Command::Reset, Pending::Reset, now);
+        Ok(())
+    }
+
+    /// Sends QUIT. Whatever happens then, the session is over.
+    ///
+    /// # Errors
+    ///
+    /// `NOT_CONNECTED`, before anything is sent.
+    pub fn quit(&mut self, now: Moment) -> Result<()> {
+        self.expect_ready()?;
+        self.simple(&Command::Quit, Pending::Quit, now);
+        Ok(())
+    }
+
+    /// Whether to keep records of what goes over the wire.
+    pub fn set_trace(&mut self, on: bool) {
+        self.trace.switch(on);
+    }
+}
+
+// What the world did
+impl Session {
+    /// Takes octets from the server.
+    pub fn handle_input(&mut self, mut input: &[u8], now: Moment) {
+        while !input.is_empty() && self.state != State::Closed {
+            match self.parser.feed(input) {
+                Ok((used, complete)) => {
+                    input = &input[used..];
+                    if complete {
+                        self.since = now;
+                        self.handle_reply(!input.is_empty());
+                    }
+                }
+                Err(error) => self.fail(error),
+            }
+        }
+    }
+
+    /// Takes note that the first `count` octets of [`Self::output`] were given
+    /// to the stream; more may be queued by it.
+    pub fn handle_written(&mut self, count: usize, now: Moment) {
+        self.out.advance(count);
+        self.since = now;
+        self.pump();
+    }
+
+    /// Takes note that everything written has left this machine's program.
+    pub fn handle_flushed(&mut self) {
+        if self.state == State::End && self.out.waiting().is_empty() {
+            self.mail.end_sent = true;
+            self.mail.outcome = Outcome::Unknown;
+        }
+    }
+
+    /// Takes note that TLS is up, with a verified certificate or without.
+    pub fn handle_tls(&mut self, verified: bool, now: Moment) {
+        let before_greeting = self.tls.is_none() && self.config.security == Security::Implicit;
+        self.since = now;
+        self.tls = Some(verified);
+        self.capabilities = Capabilities::default();
+        self.state = State::Opening;
+        if before_greeting {
+            self.ledger.enter(Pending::Greeting);
+        } else {
+            self.greet();
+        }
+    }
+
+    /// Takes note that the server closed the connection.
+    pub fn handle_end_of_stream(&mut self) {
+        if self.ledger.oldest() == Some(Pending::Quit) {
+            return self.succeed(State::Closed);
+        }
+        let phase = self.phase();
+        let partial = if self.parser.is_partial() { " in the middle of a reply" } else { "" };
+        let what = format!("the server closed the connection{partial} while {}", phase.doing());
+        self.fail(Error::new(Code::CONNECTION_CLOSED, phase, what));
+    }
+
+    /// Takes note that the wire failed, the caller cancelled, or the content
+    /// could not be had.
+    pub fn handle_failure(&mut self, error: Box<Error>) {
+        self.fail(error);
+    }
+
+    /// Takes note that [`Self::deadline`] has passed.
+    pub fn handle_timeout(&mut self) {
+        let phase = self.phase();
+        let limit = self.config.timeouts.of(phase);
+        let what = format!("no progress within {limit} ms while {}", phase.doing());
+        let error = Error::new(Code::TIMEOUT, phase, what);
+        self.fail(match phase {
+            Phase::Greeting if self.tls.is_none() => error.with_remedy(
+                "The server may wait for TLS before it speaks (usual on port 465): try implicit TLS, or allow more time.",
+            ),
+            _ => error,
+        });
+    }
+}
+
+// What to do next, and what is known
+impl Session {
+    /// What the driver has to do next.
+    #[must_use]
+    pub fn want(&self) -> Want {
+        let waiting = self.out.waiting().len();
+        if self.result.is_some() {
+            Want::Done
+        } else if self.state == State::Content && waiting < OUTPUT_CHUNK {
+            Want::Content
+        } else if waiting > 0 {
+            Want::Write
+        } else if self.state == State::Handshake {
+            Want::Tls
+        } else {
+            Want::Read
+        }
+    }
+
+    /// The octets to send.
+    #[must_use]
+    pub fn output(&self) -> &[u8] {
+        self.out.waiting()
+    }
+
+    /// When the present phase has taken too long.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Moment> {
+        self.since.limit(self.config.timeouts.of(self.phase()))
+    }
+
+    /// What the session is doing.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match (self.state, self.ledger.oldest()) {
+            (State::Handshake, _) => Phase::Tls,
+            (State::Content, _) => Phase::Content,
+            // The end is not awaited before all of the content is on its way.
+            (State::End, _) if !self.mail.end_sent => Phase::Content,
+            (_, Some(pending)) => pending.phase(),
+            (State::Envelope, None) => Phase::Mail,
+            (_, None) => Phase::Idle,
+        }
+    }
+
+    /// The result of the command, once [`Self::want`] says [`Want::Done`].
+    #[must_use]
+    pub fn take_result(&mut self) -> Option<Result<()>> {
+        self.out.shrink();
+        self.result.take()
+    }
+
+    /// The records made since the last call.
+    pub fn take_trace(&mut self) -> Vec<Record> {
+        self.trace.take()
+    }
+
+    /// Whether the conversation can go on.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state != State::Closed
+    }
+
+    /// Whether EHLO was accepted.
+    #[must_use]
+    pub fn is_extended(&self) -> bool {
+        self.extended
+    }
+
+    /// What the server offers.
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// The last whole reply.
+    #[must_use]
+    pub fn last_reply(&self) -> &Reply {
+        self.parser.reply()
+    }
+
+    /// The mechanism that logged in.
+    #[must_use]
+    pub fn authenticated(&self) -> Option<Mechanism> {
+        self.authenticated
+    }
+
+    /// The fate of the last message.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.mail.outcome
+    }
+
+    /// The last message's envelope, with what became of each recipient.
+    #[must_use]
+    pub fn envelope(&self) -> &Envelope {
+        &self.mail.envelope
+    }
+
+    /// Whether the server answered the end of the last message, in which case
+    /// [`Self::last_reply`] is that answer.
+    #[must_use]
+    pub fn has_final_reply(&self) -> bool {
+        self.mail.end_sent && self.mail.outcome != Outcome::Unknown
+    }
+
+    /// How many octets of the message were taken from the source.
+    #[must_use]
+    pub fn content_octets(&self) -> u64 {
+        self.mail.content_octets
+    }
+
+    /// The limits of the phases, which may be changed between commands.
+    pub fn timeouts_mut(&mut self) -> &mut Timeouts {
+        &mut self.config.timeouts
+    }
+
+    /// Allows a password in the clear from the next login on.
+    pub fn set_insecure_auth(&mut self, allowed: bool) {
+        self.config.insecure_auth = allowed;
+    }
+}
+
+// Replies
+impl Session {
+    fn handle_reply(&mut self, more_input: bool) {
+        let code = self.parser.reply().code();
+        let is_challenge = code == 334 && self.state == State::Auth;
+        self.trace.reply(code, self.parser.reply().text(), is_challenge);
+        if self.early_reply() {
+            return;
+        }
+        let Some(pending) = self.ledger.strike() else {
+            return self.handle_unexpected();
+        };
+        if code == 421 && pending != Pending::Quit {
+            return self.handle_closing(pending);
+        }
+        match pending {
+            Pending::Greeting => self.on_greeting(),
+            Pending::Ehlo => self.on_ehlo(),
+            Pending::Helo => self.on_helo(),
+            Pending::StartTls => self.on_starttls(more_input),
+            Pending::Auth => self.on_auth(),
+            Pending::AuthCancel => self.on_auth_cancelled(),
+            Pending::Mail => self.on_mail(),
+            Pending::Rcpt(index) => self.on_rcpt(index),
+            Pending::Data => self.on_data(),
+            Pending::End => self.on_end(),
+            Pending::EmptyEnd => self.on_empty_end(),
+            Pending::Reset => self.on_reset(),
+            Pending::Quit => self.succeed(State::Closed),
+        }
+        self.pump();
+    }
+
+    fn on_greeting(&mut self) {
+        if self.parser.reply().code() == 220 {
+            return self.greet();
+        }
+        let error = self.refusal(Code::SERVER_REFUSED, Phase::Greeting, "the server refuses the session".into());
+        self.fail(error);
+    }
+
+    fn on_ehlo(&mut self) {
+        if self.parser.reply().is_positive() {
+            self.capabilities = Capabilities::parse(self.parser.reply());
+            self.extended = true;
+            return self.secure_or_finish();
+        }
+        // RFC 5321 section 3.2: a server that does not know EHLO is greeted with HELO.
+        if self.parser.reply().code() >= 500 {
+            return self.queue(&Command::Helo(&self.config.local_name.clone()), Pending::Helo);
+        }
+        let error = self.refusal(Code::COMMAND_REJECTED, Phase::Ehlo, "the server refused EHLO".into());
+        self.fail(error);
+    }
+
+    fn on_helo(&mut self) {
+        if self.parser.reply().is_positive() {
+            self.extended = false;
+            return self.secure_or_finish();
+        }
+        let error = self.refusal(Code::COMMAND_REJECTED, Phase::Ehlo, "the server refused HELO".into());
+        self.fail(error);
+    }
+
+    fn on_starttls(&mut self, more_input: bool) {
+        if self.parser.reply().code() != 220 {
+            if self.config.security == Security::Opportunistic && self.parser.reply().is_negative() {
+                return self.succeed(State::Ready);
+            }
+            let what = "the server offered STARTTLS and then refused it".into();
+            let error = self.refusal(Code::STARTTLS_REJECTED, Phase::StartTls, what);
+            return self.fail(error);
+        }
+        if more_input || self.parser.is_partial() {
+            let what = "text arrived behind the STARTTLS reply, before TLS; it was not obeyed";
+            return self.fail(Error::new(Code::STARTTLS_INJECTION, Phase::StartTls, what));
+        }
+        self.state = State::Handshake;
+    }
+
+    fn on_auth(&mut self) {
+        let code = self.parser.reply().code();
+        if self.parser.reply().is_positive() {
+            self.authenticated = self.exchange.take().map(|exchange| exchange.mechanism());
+            return self.succeed(State::Ready);
+        }
+        if code == 334 {
+            let answer = self.answer_challenge();
+            return match answer {
+                Some(line) => self.queue_line(line.expose(), Some(0), Pending::Auth),
+                // RFC 4954 section 4: this ends the exchange.
+                None => self.queue_line(b"*\r\n", None, Pending::AuthCancel),
+            };
+        }
+        let mechanism = self.exchange.take().map_or("AUTH", |exchange| exchange.mechanism().name());
+        let what = format!("the server did not accept the login by {mechanism}");
+        let mut error = self.refusal(Code::AUTHENTICATION_FAILED, Phase::Auth, what);
+        error.remedy = match code {
+            400..=499 => Some("The server cannot check logins just now: try again later.".into()),
+            538 => Some("The server wants TLS before this login: use a TLS mode.".into()),
+            534 => Some("The server wants another login method, or a password made for applications.".into()),
+            503 => Some("The session is logged in already, or the server does not want a login here.".into()),
+            _ => None,
+        };
+        self.conclude(Err(error), State::Ready);
+    }
+
+    /// The next line of the login, or `None` if the challenge makes no sense.
+    fn answer_challenge(&mut self) -> Option<Secret> {
+        let text = self.parser.reply().text();
+        // Some servers put words where the challenge is empty.
+        let challenge = BASE64_STANDARD.decode(text.trim_ascii()).unwrap_or_default();
+        let answer = self.exchange.as_mut()?.step(&challenge)?;
+        let encoded = encode(&answer).ok()?;
+        let mut line = Vec::with_capacity(encoded.expose().len() + 2);
+        line.extend_from_slice(encoded.expose());
+        line.extend_from_slice(b"\r\n");
+        Some(Secret::new(line))
+    }
+
+    fn on_auth_cancelled(&mut self) {
+        let mechanism = self.exchange.take().map_or("AUTH", |exchange| exchange.mechanism().name());
+        let what = format!("the server's challenge does not belong to a login by {mechanism}");
+        let error = self.refusal(Code::PROTOCOL, Phase::Auth, what);
+        self.conclude(Err(error), State::Ready);
+    }
+
+    fn on_mail(&mut self) {
+        let reply = self.parser.reply();
+        if reply.is_positive() {
+            self.stale_transaction = true;
+            return;
+        }
+        if !reply.is_negative() {
+            return self.handle_unexpected();
+        }
+        self.mail.outcome = Outcome::of_refusal(reply.code());
+        let sender = self.mail.envelope.sender().as_str().to_owned();
+        let what = format!("the server refused the sender <{sender}>");
+        let error = self.refusal(Code::SENDER_REJECTED, Phase::Mail, what).with_address(sender);
+        self.mail.refusal = Some(error);
+        self.mail.next = Next::Nothing;
+    }
+
+    fn on_rcpt(&mut self, index: u32) {
+        let reply = self.parser.reply();
+        if !reply.is_positive() && !reply.is_negative() {
+            return self.handle_unexpected();
+        }
+        if self.mail.refusal.is_some() {
+            // MAIL was refused: this reply says nothing of the recipient.
+            return;
+        }
+        self.mail.envelope.answer(index as usize, reply);
+        self.mail.accepted += usize::from(reply.is_positive());
+    }
+
+    fn on_data(&mut self) {
+        let reply = self.parser.reply();
+        let deliverable = self.mail.refusal.is_none() && self.mail.accepted > 0;
+        match reply.code() {
+            354 if deliverable => self.state = State::Content,
+            // RFC 2920 section 3.1: nobody would get it, so it is ended at once.
+            354 => {
+                self.out.buffer().extend_from_slice(b".\r\n");
+                self.ledger.enter(Pending::EmptyEnd);
+            }
+            400.. if deliverable => {
+                self.mail.outcome = Outcome::of_refusal(reply.code());
+                let what = "the server refused to take the message (DATA)".into();
+                self.mail.refusal = Some(self.refusal(Code::DATA_REJECTED, Phase::Data, what));
+            }
+            400.. => {}
+            _ => self.handle_unexpected(),
+        }
+    }
+
+    fn on_end(&mut self) {
+        let reply = self.parser.reply();
+        if reply.is_positive() {
+            self.mail.outcome = Outcome::Accepted;
+            self.stale_transaction = false;
+            return self.succeed(State::Ready);
+        }
+        if !reply.is_negative() {
+            return self.handle_unexpected();
+        }
+        self.mail.outcome = Outcome::of_refusal(reply.code());
+        self.stale_transaction = false;
+        let what = "the server read the message and refused it".into();
+        let error = self.refusal(Code::MESSAGE_REJECTED, Phase::End, what);
+        self.conclude(Err(error), State::Ready);
+    }
+
+    fn on_empty_end(&mut self) {
+        self.stale_transaction = false;
+    }
+
+    fn on_reset(&mut self) {
+        let positive = self.parser.reply().is_positive();
+        self.stale_transaction &= !positive;
+        if self.state != State::Simple {
+            // The RSET before a transaction: MAIL's reply will tell.
+            return;
+        }
+        if positive {
+            return self.succeed(State::Ready);
+        }
+        let error = self.refusal(Code::COMMAND_REJECTED, Phase::Reset, "the server refused RSET".into());
+        self.conclude(Err(error), State::Ready);
+    }
+
+    /// A reply that came in before the end of the content had left: it cannot
+    /// be the answer to it. True if it ended the session.
+    fn early_reply(&mut self) -> bool {
+        if !matches!(self.state, State::Content | State::End) || self.mail.end_sent {
+            return false;
+        }
+        let reply = self.parser.reply();
+        let error = if reply.code() == 421 {
+            let what = "the server is closing the connection (while taking the message)".into();
+            self.refusal(Code::SERVER_CLOSING, Phase::Content, what)
+        } else if reply.is_negative() {
+            self.mail.outcome = Outcome::of_refusal(reply.code());
+            let what = "the server refused the message before its end".into();
+            self.refusal(Code::MESSAGE_REJECTED, Phase::Content, what)
+        } else {
+            let what = "the server answered before the end of the message, so its reply cannot be trusted".into();
+            self.refusal(Code::PROTOCOL, Phase::Content, what)
+        };
+        self.fail(error);
+        true
+    }
+
+    /// 421 may come at any time (RFC 5321 section 3.8).
+    fn handle_closing(&mut self, pending: Pending) {
+        if pending == Pending::End {
+            self.mail.outcome = Outcome::RejectedTemporary;
+        }
+        let phase = pending.phase();
+        let what = format!("the server is closing the connection (while {})", phase.doing());
+        let error = self.refusal(Code::SERVER_CLOSING, phase, what);
+        self.fail(error);
+    }
+
+    fn handle_unexpected(&mut self) {
+        let (code, what) = if self.parser.reply().code() == 421 {
+            (Code::SERVER_CLOSING, "the server is closing the connection")
+        } else {
+            (Code::PROTOCOL, "the server sent a reply that does not belong here")
+        };
+        let error = self.refusal(code, self.phase(), what.into());
+        self.fail(error);
+    }
+}
+
+// Helpers
+impl Session {
+    fn expect_ready(&self) -> Result<()> {
+        if self.state == State::Ready {
+            return Ok(());
+        }
+        Err(Error::caller(Code::NOT_CONNECTED, "the connection is closed"))
+    }
+
+    fn expect_private_path(&self) -> Result<()> {
+        if self.tls == Some(true) || self.config.private_path || self.config.insecure_auth {
+            return Ok(());
+        }
+        let what = match self.tls {
+            None => "the password was not sent, since the connection is not encrypted",
+            Some(_) => "the password was not sent, since the server's certificate was not verified",
+        };
+        Err(Error::new(Code::INSECURE_CREDENTIALS, Phase::Auth, what))
+    }
+
+    fn greet(&mut self) {
+        let name = self.config.local_name.clone();
+        if self.config.extended {
+            self.queue(&Command::Ehlo(&name), Pending::Ehlo);
+        } else {
+            self.queue(&Command::Helo(&name), Pending::Helo);
+        }
+    }
+
+    /// After EHLO or HELO: on to STARTTLS, or done.
+    fn secure_or_finish(&mut self) {
+        let offered = self.capabilities.starttls;
+        match (self.tls, self.config.security) {
+            (None, Security::Required | Security::Opportunistic) if offered => {
+                self.queue(&Command::StartTls, Pending::StartTls);
+            }
+            (None, Security::Required) => {
+                let what = if self.extended {
+                    "TLS is required but the server does not offer STARTTLS"
+                } else {
+                    "TLS is required but the server knows only HELO, without extensions"
+                };
+                self.fail(Error::new(Code::STARTTLS_UNAVAILABLE, Phase::StartTls, what));
+            }
+            _ => self.succeed(State::Ready),
+        }
+    }
+
+    fn simple(&mut self, command: &Command<'_>, pending: Pending, now: Moment) {
+        self.since = now;
+        self.state = State::Simple;
+        self.queue(command, pending);
+    }
+
+    fn queue(&mut self, command: &Command<'_>, pending: Pending) {
+        let from = self.out.end();
+        command.write_to(self.out.buffer());
+        self.trace.command(self.out.since(from), None);
+        self.ledger.enter(pending);
+    }
+
+    fn queue_line(&mut self, line: &[u8], secret_from: Option<usize>, pending: Pending) {
+        self.out.buffer().extend_from_slice(line);
+        self.trace.command(line, secret_from);
+        self.ledger.enter(pending);
+    }
+
+    /// Queues the commands of a transaction as far as the rules allow, and ends
+    /// a transaction that came to nothing once all its replies are in.
+    fn pump(&mut self) {
+        while self.state == State::Envelope && self.out.waiting().len() < OUTPUT_CHUNK / 4 {
+            if !self.ledger.is_empty() && !self.capabilities.pipelining {
+                return;
+            }
+            match self.mail.next {
+                Next::Reset => {
+                    self.mail.next = Next::Mail;
+                    self.queue(&Command::Reset, Pending::Reset);
+                }
+                Next::Mail => self.queue_mail(),
+                Next::Rcpt(index) => self.queue_rcpt(index),
+                Next::Data => {
+                    self.mail.next = Next::Nothing;
+                    if self.mail.accepted > 0 || !self.ledger.is_empty() {
+                        self.queue(&Command::Data, Pending::Data);
+                    }
+                }
+                Next::Nothing if self.ledger.is_empty() => return self.abandon_transaction(),
+                Next::Nothing => return,
+            }
+        }
+    }
+
+    fn queue_mail(&mut self) {
+        self.mail.next = Next::Rcpt(0);
+        let from = self.out.end();
+        let size = self.capabilities.size.and(self.mail.envelope.size()).map(Parameter::Size);
+        Command::Mail(self.mail.envelope.sender(), size.as_slice()).write_to(self.out.buffer());
+        self.trace.command(self.out.since(from), None);
+        self.ledger.enter(Pending::Mail);
+    }
+
+    fn queue_rcpt(&mut self, index: u32) {
+        let Some(recipient) = self.mail.envelope.recipient(index as usize) else {
+            self.mail.next = Next::Data;
+            return;
+        };
+        let from = self.out.end();
+        Command::Rcpt(recipient).write_to(self.out.buffer());
+        self.mail.next = Next::Rcpt(index + 1);
+        self.trace.command(self.out.since(from), None);
+        self.ledger.enter(Pending::Rcpt(index));
+    }
+
+    fn abandon_transaction(&mut self) {
+        let error = match self.mail.refusal.take() {
+            Some(error) => error,
+            None => self.all_refused(),
+        };
+        self.conclude(Err(error), State::Ready);
+    }
+
+    fn all_refused(&mut self) -> Box<Error> {
+        let envelope = &self.mail.envelope;
+        let temporary = envelope.count(RecipientState::RefusedTemporary) > 0;
+        self.mail.outcome = if temporary { Outcome::RejectedTemporary } else { Outcome::RejectedPermanent };
+        let first = envelope.recipient(0).map_or("", Mailbox::as_str);
+        let what = match envelope.len() {
+            1 => format!("the server refused the recipient <{first}>"),
+            count => format!("the server refused all {count} recipients, the first being <{first}>"),
+        };
+        let error = Error::new(Code::RECIPIENTS_REJECTED, Phase::Rcpt, what).with_address(first);
+        match envelope.refusal(0) {
+            Some(reply) => error.with_reply(reply.clone()),
+            None => error,
+        }
+    }
+
+    /// An error about the reply that was just read.
+    fn refusal(&self, code: Code, phase: Phase, what: String) -> Box<Error> {
+        Error::new(code, phase, what).with_reply(self.parser.reply().to_record())
+    }
+
+    fn succeed(&mut self, state: State) {
+        self.conclude(Ok(()), state);
+    }
+
+    fn conclude(&mut self, result: Result<()>, state: State) {
+        self.state = state;
+        self.result = Some(result);
+    }
+
+    /// Ends the session (rule 5).
+    fn fail(&mut self, mut error: Box<Error>) {
+        if error.phase == Phase::Idle {
+            error.phase = self.phase();
+        }
+        self.ledger.clear();
+        self.out.clear();
+        self.exchange = None;
+        if self.result.is_some() {
+            // The first cause is the one to tell.
+            self.state = State::Closed;
+            return;
+        }
+        if matches!(self.state, State::End) && self.mail.outcome == Outcome::Unknown {
+            error.what.push_str("; the end of the message had been sent, so it may have been delivered");
+            error.remedy = Some("Find out whether it arrived before you send it again.".into());
+        }
+        self.conclude(Err(error), State::Closed);
+    }
+}
+
+fn encode(octets: &Secret) -> Result<Secret> {
+    // An empty response is written as "=" (RFC 4954 section 4).
+    if octets.is_empty() {
+        return Ok(Secret::new("="));
+    }
+    let encoded = Secret::new(BASE64_STANDARD.encode(octets.expose()));
+    if encoded.expose().len() > MAX_AUTH_LINE {
+        let what = format!("the user name and password are too long for one line of {MAX_AUTH_LINE} octets");
+        return Err(Error::caller(Code::TOO_LONG, what));
+    }
+    Ok(encoded)
+}

@@ -1,0 +1,329 @@
+//! Files that are made from the library's tables and sources: the header, the
+//! reference pages and the Python binding's tables. The test compares them;
+//! `UPDATE_GENERATED=1 cargo test --test generated` writes them anew.
+
+use smtpclient::client::{Access, EVENTS, Kind, OPTIONS, TABLE as PROPERTIES};
+use smtpclient::error::{Class, Phase, TABLE as ERRORS};
+use smtpclient::ffi::SMTP_ABI_VERSION;
+use smtpclient::proto::{Outcome, Security};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+const NOTE: &str = "Generated from the sources by tests/generated.rs; do not edit.";
+
+/// One group of integer constants: what it is about, and name, value and meaning of each.
+struct Group {
+    prefix: &'static str,
+    about: &'static str,
+    members: Vec<(String, i64, String)>,
+}
+
+fn groups() -> Vec<Group> {
+    let group = |prefix, about, members| Group { prefix, about, members };
+    let option = |(name, value, doc): &(&str, u32, &str)| ((*name).to_owned(), i64::from(*value), (*doc).to_owned());
+    let modes = [
+        (
+            Security::Opportunistic,
+            "OPPORTUNISTIC",
+            "STARTTLS if the server offers it; the certificate need not be good, but then no password is sent.",
+        ),
+        (Security::None, "NONE", "No TLS."),
+        (Security::Required, "REQUIRED", "STARTTLS with a good certificate, or no session at all."),
+        (Security::Implicit, "IMPLICIT", "TLS with a good certificate before the first octet of SMTP."),
+    ];
+    let outcomes = |outcome: Outcome| match outcome {
+        Outcome::NotSent => "The end of the message did not leave this machine: the server cannot have taken it.",
+        Outcome::Accepted => "The server took the message, for at least one recipient.",
+        Outcome::RejectedTemporary => "The server refused it with a 4xx reply; a later try may succeed.",
+        Outcome::RejectedPermanent => "The server refused it with a 5xx reply.",
+        Outcome::Unknown => "The end of the message was sent and no answer came: it may have been taken.",
+    };
+    let classes = [
+        (Class::Caller, "CALLER", "The program misused the library, or cancelled."),
+        (Class::Server, "SERVER", "The server refused, or broke the protocol."),
+        (Class::Wire, "WIRE", "Name resolution, the network, TLS or time failed."),
+        (Class::Internal, "INTERNAL", "A defect of the library."),
+    ];
+    vec![
+        group(
+            "SMTP_OPTION_",
+            "Options of SmtpConnect and SMTP_PROPERTY_OPTIONS; bits.",
+            OPTIONS.iter().map(option).collect(),
+        ),
+        group(
+            "SMTP_TLS_",
+            "Values of SMTP_PROPERTY_TLS_MODE.",
+            modes.iter().map(|(mode, name, doc)| ((*name).to_owned(), *mode as i64, (*doc).to_owned())).collect(),
+        ),
+        group(
+            "SMTP_OUTCOME_",
+            "Values of SMTP_PROPERTY_OUTCOME: what became of the last message.",
+            Outcome::ALL
+                .iter()
+                .map(|outcome| (outcome.name().to_owned(), *outcome as i64, outcomes(*outcome).to_owned()))
+                .collect(),
+        ),
+        group(
+            "SMTP_EVENT_",
+            "Events of SmtpRegisterEvent; bits.",
+            EVENTS.iter().map(|(kind, name, doc)| ((*name).to_owned(), *kind as i64, (*doc).to_owned())).collect(),
+        ),
+        group(
+            "SMTP_CLASS_",
+            "Values of SMTP_PROPERTY_ERROR_CLASS: who has to act.",
+            classes.iter().map(|(class, name, doc)| ((*name).to_owned(), *class as i64, (*doc).to_owned())).collect(),
+        ),
+        group(
+            "SMTP_PHASE_",
+            "Values of SMTP_PROPERTY_ERROR_PHASE: what was being done.",
+            Phase::ALL
+                .iter()
+                .map(|phase| (phase.name().to_owned(), *phase as i64, format!("While {}.", phase.doing())))
+                .collect(),
+        ),
+        group(
+            "SMTP_PROPERTY_",
+            "Properties. Text: SmtpSetString, SmtpGetString; integer: SmtpSetInteger, SmtpGetInteger.",
+            PROPERTIES
+                .iter()
+                .map(|row| {
+                    (
+                        row.name.to_owned(),
+                        row.property as i64,
+                        format!("{}. {}", how(row.kind, row.access, row.default), row.doc),
+                    )
+                })
+                .collect(),
+        ),
+        group(
+            "SMTP_ERROR_",
+            "Error codes: 0x8004 and a Winsock number, or one of the library's own.",
+            ERRORS
+                .iter()
+                .map(|entry| {
+                    let name = entry.name.trim_start_matches("SMTP_ERROR_").to_owned();
+                    (name, i64::from(entry.code.0), format!("{}. {}", capital(entry.text), entry.remedy))
+                })
+                .collect(),
+        ),
+    ]
+}
+
+fn how(kind: Kind, access: Access, default: &str) -> String {
+    let kind = match kind {
+        Kind::Text => "Text",
+        Kind::Integer => "Integer",
+    };
+    match access {
+        Access::ReadOnly => format!("{kind}, read only"),
+        Access::WriteOnly => format!("{kind}, write only"),
+        Access::ReadWrite if default.is_empty() => format!("{kind}, default empty"),
+        Access::ReadWrite => format!("{kind}, default {default}"),
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+fn wrapped(text: &str, indent: &str, width: usize) -> String {
+    let mut out = String::new();
+    let mut line = indent.to_owned();
+    for word in text.split(' ') {
+        if line.len() > indent.len() && line.len() + 1 + word.len() > width {
+            out.push_str(line.trim_end());
+            out.push('\n');
+            line = indent.to_owned();
+        }
+        if line.len() > indent.len() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    out + line.trim_end()
+}
+
+fn constants() -> String {
+    let mut out = String::new();
+    for group in groups() {
+        writeln!(out, "\n/** @name {}\n *  {}\n *  @{{ */", group.prefix.trim_end_matches('_'), group.about).unwrap();
+        for (name, value, doc) in group.members {
+            let number = match group.prefix {
+                // A literal of the least value would be too large before its sign.
+                "SMTP_ERROR_" => format!("((int32_t)({value}))  /* {:#010X} */", value & 0xFFFF_FFFF),
+                "SMTP_OPTION_" | "SMTP_EVENT_" => format!("{value:#x}"),
+                _ => value.to_string(),
+            };
+            writeln!(out, "\n/**\n{}\n */\n#define {}{name} {number}", wrapped(&doc, " * ", 96), group.prefix).unwrap();
+        }
+        out.push_str("\n/** @} */\n");
+    }
+    out
+}
+
+fn version_macros() -> String {
+    let mut parts = env!("CARGO_PKG_VERSION").split('.');
+    let mut part = || parts.next().unwrap().to_owned();
+    format!(
+        "\n/** The version of this header. */\n#define SMTP_VERSION_STRING \"{}\"\n#define SMTP_VERSION_MAJOR {}\n\
+         #define SMTP_VERSION_MINOR {}\n#define SMTP_VERSION_PATCH {}\n\n\
+         /** The number of this interface; compare with SmtpGetAbiVersion. */\n#define SMTP_ABI_VERSION {}\n\n\
+         /** What operations return on success. */\n#define SMTP_OK 0\n\n\
+         /** A length for a message that ends with its first NUL. */\n#define SMTP_NUL_TERMINATED ((size_t)-1)\n",
+        env!("CARGO_PKG_VERSION"),
+        part(),
+        part(),
+        part(),
+        SMTP_ABI_VERSION
+    )
+}
+
+const MAIN_PAGE: &str = r#"/**
+ * @file smtpclient.h
+ * @mainpage libsmtpclient
+ *
+ * An SMTP client: connect, authenticate, send, disconnect.
+ *
+ * @section ownership Ownership
+ * Strings and messages passed in belong to the caller and need to live through the call only; the
+ * library copies what it keeps, and reads a message in place. Strings out are copied to the
+ * caller's buffer; the few that are returned as pointers belong to the library, as each says.
+ * Handles are ended with the function that their create function names.
+ *
+ * @section threads Threads
+ * Any handle may be used from any thread. Calls on one client queue up in the order they came;
+ * SmtpCancel and the getters never wait. Several clients work side by side.
+ *
+ * @section callbacks Callbacks
+ * Callbacks come on the thread whose call caused them, with no lock of the library's held. In one,
+ * SmtpCancel and the getters may be called on the same client; all else gives SMTP_ERROR_REENTRANT.
+ *
+ * @section errors Errors
+ * Operations return 0, or a negative code. SmtpGetLastErrorString has one sentence with the
+ * cause, the server's own words and what to do; the SMTP_PROPERTY_ERROR_ properties have the parts.
+ * Outputs are untouched on failure, unless the function says otherwise.
+ *
+ * @section versions Versions
+ * Within one SMTP_ABI_VERSION, functions and constants are only added, and structures grow at
+ * their end; a structure tells its size in its first member.
+ */
+"#;
+
+fn header() -> String {
+    let root = root();
+    let mut config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml");
+    config.header = Some(format!("/* {NOTE} */\n#ifndef SMTPCLIENT_H\n#define SMTPCLIENT_H\n\n{MAIN_PAGE}"));
+    config.sys_includes = vec!["stddef.h".into(), "stdint.h".into()];
+    config.after_includes =
+        Some(format!("{}{}\n#ifdef __cplusplus\nextern \"C\" {{\n#endif\n", version_macros(), constants()));
+    config.trailer = Some("#ifdef __cplusplus\n}\n#endif\n\n#endif /* SMTPCLIENT_H */".into());
+    let mut builder = cbindgen::Builder::new().with_config(config);
+    for file in ["handle", "event", "version", "client", "error", "property"] {
+        builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
+    }
+    let mut made = Vec::new();
+    builder.generate().expect("cbindgen").write(&mut made);
+    without_rust_sections(&String::from_utf8(made).expect("UTF-8"))
+}
+
+/// Takes out what rustdoc wants to be said to Rust programmers.
+fn without_rust_sections(header: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut dropping = false;
+    for line in header.lines() {
+        if line.trim() == "* # Safety" {
+            dropping = true;
+            while kept.last().is_some_and(|last| last.trim() == "*") {
+                kept.pop();
+            }
+        }
+        dropping &= line.trim() != "*/";
+        if !dropping {
+            kept.push(line.trim_end());
+        }
+    }
+    kept.join("\n") + "\n"
+}
+
+fn python_tables() -> String {
+    let mut out = format!("\"\"\"Constants, properties and error codes of libsmtpclient.\n\n{NOTE}\n\"\"\"\n\n");
+    out.push_str("from __future__ import annotations\n\nfrom typing import NamedTuple\n\n");
+    writeln!(out, "VERSION = \"{}\"\nABI_VERSION = {SMTP_ABI_VERSION}", env!("CARGO_PKG_VERSION")).unwrap();
+    for group in groups().iter().filter(|group| !["SMTP_PROPERTY_", "SMTP_ERROR_"].contains(&group.prefix)) {
+        writeln!(out, "\n# {}", group.about).unwrap();
+        for (name, value, _) in &group.members {
+            writeln!(out, "{}{name} = {value}", group.prefix.trim_start_matches("SMTP_")).unwrap();
+        }
+    }
+    out.push_str(
+        "\n\nclass PropertyRow(NamedTuple):\n    \"\"\"One property: its number, type (text or integer), access (rw, r or w) and meaning.\"\"\"\n\n    \
+         id: int\n    kind: str\n    access: str\n    doc: str\n\n\nPROPERTIES: dict[str, PropertyRow] = {\n",
+    );
+    for row in PROPERTIES {
+        let kind = if row.kind == Kind::Text { "text" } else { "integer" };
+        let access = match row.access {
+            Access::ReadWrite => "rw",
+            Access::ReadOnly => "r",
+            Access::WriteOnly => "w",
+        };
+        let (name, id) = (row.name.to_lowercase(), row.property as u32);
+        writeln!(out, "    \"{name}\": PropertyRow({id}, \"{kind}\", \"{access}\", {:?}),", row.doc).unwrap();
+    }
+    out.push_str("}\n\n# Code: (name, class).\nERRORS: dict[int, tuple[str, int]] = {\n");
+    for entry in ERRORS {
+        writeln!(out, "    {}: (\"{}\", {}),", entry.code.0, entry.name, entry.class as i32).unwrap();
+    }
+    out.push_str("}\n");
+    out
+}
+
+fn reference(prefix: &str, title: &str, value: fn(i64) -> String) -> String {
+    let group = groups().into_iter().find(|group| group.prefix == prefix).expect("a group");
+    let mut out =
+        format!("<!-- {NOTE} -->\n\n# {title}\n\n{}\n\n| name | value | meaning |\n|---|---|---|\n", group.about);
+    for (name, number, doc) in group.members {
+        writeln!(out, "| `{prefix}{name}` | {} | {doc} |", value(number)).unwrap();
+    }
+    out
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+fn compare(path: &str, made: &str) {
+    let path = root().join(path);
+    if std::env::var_os("UPDATE_GENERATED").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, made).unwrap();
+        return;
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    let difference = kept.lines().zip(made.lines()).position(|(kept, made)| kept != made);
+    assert!(
+        kept == made,
+        "{} differs from what the sources make, first at line {}; run: UPDATE_GENERATED=1 cargo test --test generated",
+        path.display(),
+        difference.map_or(kept.lines().count().min(made.lines().count()), |line| line) + 1
+    );
+}
+
+#[test]
+fn the_header_is_what_the_sources_make() {
+    compare("include/smtpclient.h", &header());
+}
+
+#[test]
+fn the_python_tables_are_what_the_sources_make() {
+    compare("bindings/python/smtpclient/_tables.py", &python_tables());
+}
+
+#[test]
+fn the_reference_pages_are_what_the_sources_make() {
+    compare(
+        "docs/reference/errors.md",
+        &reference("SMTP_ERROR_", "Error codes", |value| format!("0x{:08X}", value & 0xFFFF_FFFF)),
+    );
+    compare("docs/reference/properties.md", &reference("SMTP_PROPERTY_", "Properties", |value| value.to_string()));
+}
