@@ -2,6 +2,8 @@
 //! reference pages and the Python binding's tables. The test compares them;
 //! `UPDATE_GENERATED=1 cargo test --test generated` writes them anew.
 
+#![allow(clippy::unwrap_used)]
+
 use smtpclient::client::{Access, EVENTS, Kind, OPTIONS, TABLE as PROPERTIES};
 use smtpclient::error::{Class, Phase, TABLE as ERRORS};
 use smtpclient::ffi::SMTP_ABI_VERSION;

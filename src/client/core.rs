@@ -36,6 +36,8 @@ pub struct Client {
 #[derive(Debug, Default)]
 struct Inner {
     connection: Option<Connection>,
+    /// The connection broke, and the caller has not disconnected since.
+    lost: bool,
     envelope: Envelope,
     sink: Option<Arc<Sink>>,
 }
@@ -82,7 +84,7 @@ impl Client {
             let settings = self.shared.lock().settings.clone();
             let plan = plan(&settings, host, port, options)?;
             let timeout = if timeout == 0 { settings.timeout } else { timeout };
-            inner.connection = None;
+            inner.lost = false;
             let connection = inner.connection.insert(Connection::open(plan, Arc::clone(&self.canceller))?);
             let result = self.run(connection, inner.sink.as_ref(), &mut NoContent, timeout);
             if result.is_err() && connection.session().is_none_or(|session| !session.is_open()) {
@@ -115,10 +117,11 @@ impl Client {
                 let what = "the user name or the password is missing";
                 return Err(Error::caller(Code::NO_CREDENTIALS, what));
             }
-            self.command(inner, &mut NoContent, |session, now, _| {
+            let begin = |session: &mut Session, now, _: &mut Envelope| {
                 session.set_insecure_auth(settings.insecure_auth);
                 session.authenticate(credentials, now)
-            })
+            };
+            self.command(inner, &mut NoContent, begin, Status::take_session)
         })
     }
 
@@ -133,15 +136,11 @@ impl Client {
     pub fn send_message(&self, sender: &str, recipients: &str, message: &[u8]) -> Result<()> {
         self.operate(|inner| {
             self.shared.lock().status.begin_message();
-            inner.open_connection()?;
+            inner.expect_connection()?;
             fill_envelope(&mut inner.envelope, sender, recipients)?;
             inner.envelope.set_size(Some(message.len() as u64));
-            let result =
-                self.command(inner, &mut Memory(message), |session, now, envelope| session.send(envelope, now));
-            if let Some(session) = inner.session() {
-                self.shared.lock().status.take_message(session);
-            }
-            result
+            let begin = |session: &mut Session, now, envelope: &mut Envelope| session.send(envelope, now);
+            self.command(inner, &mut Memory(message), begin, Status::take_message)
         })
     }
 
@@ -151,7 +150,9 @@ impl Client {
     ///
     /// `NOT_CONNECTED`, or whatever the attempt met.
     pub fn reset(&self) -> Result<()> {
-        self.operate(|inner| self.command(inner, &mut NoContent, |session, now, _| session.reset(now)))
+        self.operate(|inner| {
+            self.command(inner, &mut NoContent, |session, now, _| session.reset(now), Status::take_session)
+        })
     }
 
     /// Says QUIT and closes the connection. Once there is a connection this
@@ -162,8 +163,9 @@ impl Client {
     /// `NOT_CONNECTED`.
     pub fn disconnect(&self) -> Result<()> {
         self.operate(|inner| {
+            let lost = std::mem::take(&mut inner.lost);
             let Some(mut connection) = inner.connection.take() else {
-                return Err(not_connected());
+                return if lost { Ok(()) } else { Err(not_connected()) };
             };
             let now = connection.now();
             let timeouts = self.shared.lock().settings.timeouts.clone();
@@ -319,15 +321,17 @@ impl Client {
         operation(&mut self.inner.lock())
     }
 
-    /// Gives the session a command and runs it.
+    /// Gives the session a command, runs it, and learns what came of it.
     fn command(
         &self,
         inner: &mut Inner,
         source: &mut dyn Source,
         begin: impl FnOnce(&mut Session, Moment, &mut Envelope) -> Result<()>,
+        learn: fn(&mut Status, &Session),
     ) -> Result<()> {
-        let Inner { connection, envelope, sink } = inner;
-        let connection = connection.as_mut().ok_or_else(not_connected)?;
+        inner.expect_connection()?;
+        let Inner { connection: slot, lost, envelope, sink } = inner;
+        let connection = slot.as_mut().ok_or_else(not_connected)?;
         let now = connection.now();
         let session = connection.session_mut().ok_or_else(not_connected)?;
         let limit = {
@@ -337,11 +341,13 @@ impl Client {
         };
         begin(session, now, envelope)?;
         let result = self.run(connection, sink.as_ref(), source, limit);
-        if let Some(session) = connection.session() {
-            self.shared.lock().status.take_session(session);
-            if result.is_err() && !session.is_open() {
-                self.tell(sink.as_ref(), &Event::plain(EventKind::Disconnect));
-            }
+        let Some(session) = connection.session() else { return result };
+        learn(&mut self.shared.lock().status, session);
+        if !session.is_open() {
+            // Closed at once: the server must not wait for a client that is done.
+            *slot = None;
+            *lost = true;
+            self.tell(sink.as_ref(), &Event::plain(EventKind::Disconnect));
         }
         result
     }
@@ -410,19 +416,17 @@ impl Drop for Running<'_> {
 }
 
 impl Inner {
-    fn session(&self) -> Option<&Session> {
-        self.connection.as_ref()?.session()
-    }
-
     fn is_open(&self) -> bool {
-        self.session().is_some_and(Session::is_open)
+        self.connection.as_ref().and_then(Connection::session).is_some_and(Session::is_open)
     }
 
-    fn open_connection(&self) -> Result<()> {
-        match self.session() {
-            None => Err(not_connected()),
-            Some(session) if session.is_open() => Ok(()),
-            Some(_) => Err(Error::caller(Code::NOT_CONNECTED, "the connection was lost earlier")),
+    fn expect_connection(&self) -> Result<()> {
+        if self.is_open() {
+            Ok(())
+        } else if self.lost {
+            Err(Error::caller(Code::NOT_CONNECTED, "the connection was lost earlier"))
+        } else {
+            Err(not_connected())
         }
     }
 }

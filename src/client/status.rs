@@ -85,8 +85,9 @@ impl Status {
         self.final_reply.clear();
     }
 
-    /// Takes over the fate of a message.
+    /// Takes over what the sending of a message has changed.
     pub(super) fn take_message(&mut self, session: &Session) {
+        self.take_session(session);
         let envelope = session.envelope();
         self.outcome = session.outcome();
         self.accepted = envelope.count(RecipientState::Accepted);

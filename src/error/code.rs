@@ -202,7 +202,7 @@ codes! {
         "Read the server's own words in the message.";
     PROTOCOL 0x5103 Server
         "the server broke the SMTP protocol"
-        "Check that the host and port are those of a mail server.";
+        "Check that the host and port are those of a mail server; if they are, the server is at fault.";
     REPLY_TOO_LONG 0x5104 Server
         "the server's reply is longer than the library accepts"
         "Check that the host and port are those of a mail server.";

@@ -212,7 +212,7 @@ impl Refused {
         };
         // The names that webpki lists apart (IP addresses) come with this error.
         if let rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. }) = &reason {
-            found.clone_from(presented);
+            found = presented.iter().map(|name| bare_name(name).to_owned()).collect();
         }
         let self_signed = certificate.is_some_and(|certificate| certificate.issuer() == certificate.subject());
         Self { reason, wanted: name.to_str().into_owned(), found, self_signed }
@@ -269,7 +269,8 @@ impl Refused {
             E::NotValidYetContext { not_before, .. } => {
                 (Code::TLS_CERTIFICATE_EXPIRED, format!("it is not valid before {}", date(*not_before)))
             }
-            E::UnknownIssuer => untrusted(),
+            // A signature that does not fit is an issuer of the same name with another key.
+            E::UnknownIssuer | E::BadSignature => untrusted(),
             E::Revoked => (Code::TLS_CERTIFICATE_REVOKED, "it was revoked".to_owned()),
             // An authority's own certificate used as a server's.
             E::Other(_) if self.self_signed => untrusted(),
@@ -290,6 +291,12 @@ impl From<Refused> for rustls::Error {
     fn from(refused: Refused) -> Self {
         Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
     }
+}
+
+/// The name in what webpki writes as `DnsName("example.com")` or `IpAddress(192.0.2.1)`.
+fn bare_name(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(name).trim_matches('"')
 }
 
 /// The day of a moment, as `2026-11-23` (the civil calendar from days since 1970).
@@ -319,6 +326,13 @@ mod tests {
         assert_eq!(day(951_782_400), "2000-02-29");
         assert_eq!(day(1_580_515_200), "2020-02-01");
         assert_eq!(day(4_102_444_799), "2099-12-31");
+    }
+
+    #[test]
+    fn names_without_their_wrapping() {
+        assert_eq!(bare_name("DnsName(\"other.example\")"), "other.example");
+        assert_eq!(bare_name("IpAddress(192.0.2.1)"), "192.0.2.1");
+        assert_eq!(bare_name("plain"), "plain");
     }
 
     #[test]

@@ -1,0 +1,436 @@
+"""The client."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import math
+import os
+import threading
+import weakref
+from types import TracebackType
+from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Tuple, Type, Union
+
+from . import _tables
+from ._errors import CODES, ArgumentError, SmtpError, make_error, refuse
+from ._library import SmtpDestroyCallback, SmtpEventCallback, library
+from ._properties import (
+    _Flag,
+    _Integer,
+    _ReadOnlyFlag,
+    _ReadOnlyInteger,
+    _ReadOnlyText,
+    _Text,
+    _WriteOnlyText,
+    encode,
+    in_range,
+)
+
+ALL_EVENTS = (
+    _tables.EVENT_CONNECT
+    | _tables.EVENT_DISCONNECT
+    | _tables.EVENT_TIMEOUT
+    | _tables.EVENT_CANCEL
+    | _tables.EVENT_COMMAND
+    | _tables.EVENT_REPLY
+    | _tables.EVENT_ERROR
+)
+
+_MOST_MILLISECONDS = (1 << 31) - 1
+
+
+class Event(NamedTuple):
+    """What a callback is told."""
+
+    #: One of the EVENT_ constants.
+    kind: int
+    #: The error code for EVENT_ERROR, EVENT_TIMEOUT and EVENT_CANCEL; else 0.
+    error: int
+    #: The server's reply code for EVENT_REPLY; else 0.
+    result_code: int
+    #: The command's line, the reply, or the sentence of the error.
+    text: str
+
+
+EventCallback = Callable[[Event], Optional[bool]]
+Message = Union[bytes, bytearray, memoryview, str]
+
+
+class _Registration:
+    """A callback of one client, for as long as the library may call it."""
+
+    __slots__ = ("callback", "raised", "kept_in", "__weakref__")
+
+    def __init__(
+        self, callback: EventCallback, raised: Dict[int, BaseException], kept_in: Dict[int, _Registration]
+    ) -> None:
+        self.callback = callback
+        self.raised = raised
+        self.kept_in = kept_in
+
+
+# By the number that the library gets as user data. The references are weak, and
+# the client holds the strong ones: a callback that refers to its client would
+# else keep it alive for ever.
+_registrations: weakref.WeakValueDictionary[int, _Registration] = weakref.WeakValueDictionary()
+_numbers = itertools.count(1)
+
+
+def _deliver(event_pointer: Any, number: Optional[int]) -> int:
+    registration = _registrations.get(number or 0)
+    if registration is None:
+        return 0
+    try:
+        event = event_pointer.contents
+        text = ctypes.string_at(event.text, event.text_length).decode("utf-8", "replace")
+        return 1 if registration.callback(Event(event.event, event.error, event.result_code, text)) else 0
+    except BaseException as error:
+        # It cannot pass through the library: it cancels the call and waits
+        # for the method that made the call, on this very thread.
+        registration.raised.setdefault(threading.get_ident(), error)
+        return 1
+
+
+def _forget(number: Optional[int]) -> None:
+    registration = _registrations.get(number or 0)
+    if registration is not None and number is not None:
+        registration.kept_in.pop(number, None)
+
+
+# One function each for all clients, which therefore are never freed while they run.
+_deliver_callback = SmtpEventCallback(_deliver)
+_forget_callback = SmtpDestroyCallback(_forget)
+
+
+def _check_one_recipient(item: str) -> None:
+    """Refuses what would become no, or more than one, recipient in a list joined by commas."""
+    if not isinstance(item, str):
+        raise TypeError(f"a recipient must be str, not {type(item).__name__}")
+    quoted = escaped = angle = False
+    for character in item:
+        if escaped:
+            escaped = False
+        elif character == "\\" and quoted:
+            escaped = True
+        elif character == '"':
+            quoted = not quoted
+        elif character == "<" and not quoted:
+            angle = True
+        elif character == ">" and not quoted:
+            angle = False
+        elif character == "," and not quoted and not angle:
+            raise _bad_recipient(item, "it has a comma, which separates recipients; put one recipient in each item")
+    if quoted or angle:
+        raise _bad_recipient(item, "a quote or an angle bracket in it does not end")
+    if not item.strip(" \t"):
+        raise _bad_recipient(item, "it is empty")
+
+
+def _bad_recipient(item: str, why: str) -> ArgumentError:
+    error = ArgumentError(f"{item!r} is not one recipient: {why}", CODES["SMTP_ERROR_INVALID_ADDRESS"])
+    error.address = item
+    return error
+
+
+def _join_recipients(recipients: Union[str, Iterable[str]]) -> bytes:
+    if isinstance(recipients, str):
+        return encode("recipients", recipients)
+    if isinstance(recipients, (bytes, bytearray, memoryview)):
+        raise TypeError("recipients must be str or an iterable of str")
+    items = list(recipients)
+    for item in items:
+        _check_one_recipient(item)
+    return encode("recipients", ",".join(items))
+
+
+def _view(message: Message) -> Tuple[Any, int]:
+    """Something that ctypes passes as the address of the message's octets, and their number."""
+    if isinstance(message, str):
+        try:
+            message = message.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise refuse("message", f"cannot be written in UTF-8: {error.reason} at {error.start}") from None
+    elif isinstance(message, memoryview) and (message.readonly or not message.c_contiguous):
+        # ctypes gives no address of read-only memory that is not a bytes object.
+        message = message.tobytes()
+    if isinstance(message, bytes):
+        return message, len(message)
+    if isinstance(message, (bytearray, memoryview)):
+        length = memoryview(message).nbytes
+        # Also keeps a bytearray from being resized during the call.
+        return ((ctypes.c_char * length).from_buffer(message) if length else None), length
+    raise TypeError(f"message must be bytes, bytearray, memoryview or str, not {type(message).__name__}")
+
+
+def _milliseconds(timeout: Optional[float]) -> int:
+    if timeout is None:
+        return 0
+    if not math.isfinite(timeout) or not 0 <= timeout * 1000 <= _MOST_MILLISECONDS:
+        raise refuse("timeout", f"must be from 0 to {_MOST_MILLISECONDS // 1000} seconds, not {timeout}")
+    # Rounded up, since 0 has a meaning of its own.
+    return math.ceil(timeout * 1000)
+
+
+class Client:
+    """An SMTP client: one connection at most, usable from any thread.
+
+    ``with Client() as client:`` disconnects and releases it at the end. A call
+    that fails raises a subclass of SmtpError. The limits among the properties are
+    in milliseconds.
+
+    A call does not return to Python before it ends, so Ctrl-C waits for it: set
+    limits, or call ``cancel`` from another thread.
+    """
+
+    # A misspelt attribute, such as tls_mod, is an error and not a setting that is never read.
+    __slots__ = ("_handle", "_process", "_raised", "_callbacks", "__weakref__")
+
+    _handle: Optional[int]
+
+    def __init__(self) -> None:
+        self._handle = None
+        self._process = os.getpid()
+        # Exceptions of callbacks by thread, and the callbacks by number.
+        self._raised: Dict[int, BaseException] = {}
+        self._callbacks: Dict[int, _Registration] = {}
+        self._handle = library.SmtpClientCreate()
+        if self._handle is None:
+            code = library.SmtpGetLastError(None)
+            raise make_error(code, library.SmtpGetLastErrorString(None).decode("utf-8", "replace"))
+
+    # Settings
+    host = _Text()
+    port = _Integer()
+    user = _Text()
+    password = _WriteOnlyText()
+    options = _Integer()
+    tls_mode = _Integer()
+    ca_file = _Text()
+    local_name = _Text()
+    insecure_auth = _Flag()
+    insecure_skip_verify = _Flag()
+    timeout = _Integer()
+    timeout_resolve = _Integer()
+    timeout_connect = _Integer()
+    timeout_tls = _Integer()
+    timeout_greeting = _Integer()
+    timeout_command = _Integer()
+    timeout_mail = _Integer()
+    timeout_rcpt = _Integer()
+    timeout_data = _Integer()
+    timeout_content = _Integer()
+    timeout_end = _Integer()
+    timeout_quit = _Integer()
+
+    # The connection
+    is_connected = _ReadOnlyFlag()
+    is_extended = _ReadOnlyFlag()
+    result_code = _ReadOnlyInteger()
+    result_string = _ReadOnlyText()
+    enhanced_code = _ReadOnlyText()
+    extensions = _ReadOnlyText()
+    auth_mechanisms = _ReadOnlyText()
+    auth_mechanism = _ReadOnlyText()
+    size_limit = _ReadOnlyInteger()
+    peer_address = _ReadOnlyText()
+    local_address = _ReadOnlyText()
+    tls_protocol = _ReadOnlyText()
+    tls_cipher = _ReadOnlyText()
+    tls_verified = _ReadOnlyFlag()
+    tls_objection = _ReadOnlyText()
+
+    # The last message
+    outcome = _ReadOnlyInteger()
+    safe_to_retry = _ReadOnlyFlag()
+    recipients_accepted = _ReadOnlyInteger()
+    recipients_refused = _ReadOnlyInteger()
+    refused_recipients = _ReadOnlyText()
+    final_reply = _ReadOnlyText()
+    queue_id = _ReadOnlyText()
+
+    # The last failure
+    last_error = _Integer()
+    error_class = _ReadOnlyInteger()
+    error_phase = _ReadOnlyInteger()
+    error_result_code = _ReadOnlyInteger()
+    error_enhanced_code = _ReadOnlyText()
+    error_reply = _ReadOnlyText()
+    error_os = _ReadOnlyInteger()
+    error_tls_reason = _ReadOnlyText()
+    error_address = _ReadOnlyText()
+    error_remedy = _ReadOnlyText()
+
+    def connect(
+        self, host: Optional[str] = None, port: int = 0, timeout: Optional[float] = 0, options: int = 0
+    ) -> None:
+        """Connects to a server. What is left out comes from the properties.
+
+        The timeout is the limit of the whole call in seconds; 0 or None means the
+        property ``timeout``, which is in milliseconds. The options are OPTION_ bits.
+        """
+        self._finish(
+            library.SmtpConnect(
+                self._handle,
+                None if host is None else encode("host", host),
+                in_range("port", port, 1 << 16),
+                _milliseconds(timeout),
+                in_range("options", options, 1 << 32),
+            )
+        )
+
+    def authenticate(self, user: Optional[str] = None, password: Optional[str] = None) -> None:
+        """Logs in. What is left out comes from the properties."""
+        self._finish(
+            library.SmtpAuthenticate(
+                self._handle,
+                None if user is None else encode("user", user),
+                None if password is None else encode("password", password),
+            )
+        )
+
+    def send_message(self, sender: str, recipients: Union[str, Iterable[str]], message: Message) -> None:
+        """Sends a finished message: header, empty line and body.
+
+        The recipients are one text, separated by commas, or an iterable with one
+        recipient in each item. A refused recipient does not stop the message: see
+        ``recipients_refused`` and ``refused_recipients``. A message of type str is
+        sent as UTF-8; octets are read in place and must not be changed meanwhile.
+        """
+        address, length = _view(message)
+        self._finish(
+            library.SmtpSendMessage(
+                self._handle, encode("sender", sender), _join_recipients(recipients), address, length
+            )
+        )
+
+    def disconnect(self) -> None:
+        """Says QUIT and closes the connection; the client can connect again."""
+        self._finish(library.SmtpDisconnect(self._handle))
+
+    def reset(self) -> None:
+        """Makes the server forget a transaction that was begun (RSET)."""
+        self._finish(library.SmtpReset(self._handle))
+
+    def cancel(self) -> None:
+        """Ends the call that runs on this client in another thread, or around this callback."""
+        self._check(library.SmtpCancel(self._handle))
+
+    def on_event(self, callback: Optional[EventCallback], mask: int = ALL_EVENTS) -> None:
+        """Has a callback told of the events in the mask (EVENT_ bits); None removes it.
+
+        The callback takes an Event; it returns True to cancel the running call. What
+        it raises cancels the call too, and is raised by the method that made the
+        call. Of this client, it may call ``cancel`` and read properties.
+        """
+        mask = in_range("mask", mask, 1 << 32)
+        if callback is None:
+            self._check(library.SmtpRegisterEvent(self._handle, mask, SmtpEventCallback(), None, SmtpDestroyCallback()))
+            return
+        if not callable(callback):
+            raise TypeError(f"callback must be callable, not {type(callback).__name__}")
+        number = next(_numbers)
+        registration = _Registration(callback, self._raised, self._callbacks)
+        # Before the call, since the library gives the number back even if it fails.
+        _registrations[number] = self._callbacks[number] = registration
+        self._check(library.SmtpRegisterEvent(self._handle, mask, _deliver_callback, number, _forget_callback))
+
+    def close(self) -> None:
+        """Releases the client; a connection is closed without QUIT. May be called again."""
+        result = library.SmtpClientRelease(self._handle)
+        # The handle is kept: the library knows it as one that was released, and says so.
+        if result < 0 and result not in (CODES["SMTP_ERROR_INVALID_HANDLE"], CODES["SMTP_ERROR_FORKED"]):
+            raise self._error(result)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        try:
+            if self.is_connected:
+                self.disconnect()
+        except Exception as failure:
+            # After close in the block there is nothing left to do.
+            closed = isinstance(failure, SmtpError) and failure.code == CODES["SMTP_ERROR_INVALID_HANDLE"]
+            if error is None and not closed:
+                raise
+        finally:
+            self.close()
+
+    def __del__(self) -> None:
+        try:
+            # A child process leaves its parent's clients alone.
+            if self._handle is not None and self._process == os.getpid():
+                library.SmtpClientRelease(self._handle)
+        except Exception:
+            # The interpreter may be half gone; there is nobody to tell.
+            pass
+
+    def _check(self, result: int) -> None:
+        if result < 0:
+            raise self._error(result)
+
+    def _finish(self, result: int) -> None:
+        """As _check, for calls that run callbacks: what one of them raised comes first."""
+        # A call from within a callback is refused, and leaves what an earlier
+        # callback raised to the call around it.
+        if self._raised and result != CODES["SMTP_ERROR_REENTRANT"]:
+            raised = self._raised.pop(threading.get_ident(), None)
+            if raised is not None:
+                raise raised
+        self._check(result)
+
+    def _check_read(self, result: int) -> None:
+        """As _check, for reading a property: without the record, which is made of properties."""
+        if result < 0:
+            raise self._bare_error(result)
+
+    def _bare_error(self, code: int) -> SmtpError:
+        # This thread's own last call first: no other thread can change it. A
+        # finalizer that ran since then can, though, so its code is compared.
+        sentence: bytes = library.SmtpGetLastErrorString(None)
+        if library.SmtpGetLastError(None) != code:
+            sentence = self._last_sentence()
+        return make_error(code, sentence.decode("utf-8", "replace"))
+
+    def _error(self, code: int) -> SmtpError:
+        """The exception for the failure that this thread has just met."""
+        error = self._bare_error(code)
+        # The parts are the client's, and another thread may have failed since:
+        # they count only if the client tells of this failure before and after.
+        if self._tells_of(error):
+            try:
+                record = self._record()
+            except SmtpError:
+                return error
+            if self._tells_of(error):
+                for name, value in record.items():
+                    setattr(error, name, value)
+        return error
+
+    def _tells_of(self, error: SmtpError) -> bool:
+        code: int = library.SmtpGetLastError(self._handle)
+        return code == error.code and self._last_sentence().decode("utf-8", "replace") == error.message
+
+    def _last_sentence(self) -> bytes:
+        sentence: bytes = library.SmtpGetLastErrorString(self._handle)
+        return sentence
+
+    def _record(self) -> Dict[str, Union[int, str]]:
+        return {
+            "error_class": self.error_class,
+            "phase": self.error_phase,
+            "result_code": self.error_result_code,
+            "enhanced_code": self.error_enhanced_code,
+            "reply": self.error_reply,
+            "os_error": self.error_os,
+            "tls_reason": self.error_tls_reason,
+            "address": self.error_address,
+            "remedy": self.error_remedy,
+            "outcome": self.outcome,
+            "safe_to_retry": self.safe_to_retry,
+        }

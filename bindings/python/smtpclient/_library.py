@@ -1,0 +1,141 @@
+"""Finding, loading and declaring the shared library."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import os
+import sys
+from ctypes import CFUNCTYPE, POINTER, c_char, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_void_p
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+from . import _tables
+
+
+class SmtpEvent(ctypes.Structure):
+    """What the library tells a callback."""
+
+    # The text is a pointer and not c_char_p, which would stop at the first NUL.
+    _fields_ = [
+        ("size", c_uint32),
+        ("event", c_uint32),
+        ("error", c_int32),
+        ("result_code", c_int32),
+        ("text", c_void_p),
+        ("text_length", c_size_t),
+    ]
+
+
+SmtpEventCallback = CFUNCTYPE(c_int32, POINTER(SmtpEvent), c_void_p)
+SmtpDestroyCallback = CFUNCTYPE(None, c_void_p)
+
+_CLIENT = c_void_p
+
+# Name: (result, arguments), in the order of the header.
+FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
+    "SmtpRegisterEvent": (c_int32, [_CLIENT, c_uint32, SmtpEventCallback, c_void_p, SmtpDestroyCallback]),
+    "SmtpGetVersion": (c_char_p, []),
+    "SmtpGetAbiVersion": (c_uint32, []),
+    "SmtpClientCreate": (_CLIENT, []),
+    "SmtpClientRelease": (c_int32, [_CLIENT]),
+    "SmtpConnect": (c_int32, [_CLIENT, c_char_p, c_uint32, c_uint32, c_uint32]),
+    "SmtpAuthenticate": (c_int32, [_CLIENT, c_char_p, c_char_p]),
+    "SmtpSendMessage": (c_int32, [_CLIENT, c_char_p, c_char_p, c_void_p, c_size_t]),
+    "SmtpDisconnect": (c_int32, [_CLIENT]),
+    "SmtpReset": (c_int32, [_CLIENT]),
+    "SmtpCancel": (c_int32, [_CLIENT]),
+    "SmtpGetLastError": (c_int32, [_CLIENT]),
+    "SmtpGetLastErrorString": (c_char_p, [_CLIENT]),
+    "SmtpCopyLastErrorString": (c_int32, [_CLIENT, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpSetString": (c_int32, [_CLIENT, c_uint32, c_char_p]),
+    "SmtpGetString": (c_int32, [_CLIENT, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpSetInteger": (c_int32, [_CLIENT, c_uint32, c_int64]),
+    "SmtpGetInteger": (c_int32, [_CLIENT, c_uint32, POINTER(c_int64)]),
+}
+
+# Where to load the library from, whatever else is there.
+ENVIRONMENT = "SMTPCLIENT_LIBRARY"
+
+
+class LibraryError(ImportError):
+    """The shared library was not found, or is not the one that this package was made for."""
+
+
+def _file_names() -> List[str]:
+    # The name that carries the ABI number first: it cannot be another ABI's.
+    abi = _tables.ABI_VERSION
+    if sys.platform == "win32":
+        return ["smtpclient.dll"]
+    if sys.platform == "darwin":
+        return [f"libsmtpclient.{abi}.dylib", "libsmtpclient.dylib"]
+    return [f"libsmtpclient.so.{abi}", "libsmtpclient.so"]
+
+
+def _candidates() -> List[str]:
+    """The places to look at, best first."""
+    chosen = os.environ.get(ENVIRONMENT)
+    if chosen:
+        # Nothing behind it: a wrong path must not end in another library, silently.
+        return [chosen]
+    here = Path(__file__).resolve().parent
+    directories = [here]
+    for parent in here.parents:
+        if (parent / "Cargo.toml").is_file():
+            directories.append(parent / "target" / "release")
+            break
+    places = [str(directory / name) for directory in directories for name in _file_names()]
+    # A bare name is for the system's loader, which has its own list of directories.
+    places.append(_file_names()[0])
+    found = ctypes.util.find_library("smtpclient")
+    return places + [found] if found and found not in places else places
+
+
+def _open() -> ctypes.CDLL:
+    looked = []
+    for place in _candidates():
+        is_path = os.path.dirname(place) != ""
+        if is_path and not os.path.exists(place):
+            looked.append(f"{place} (no such file)")
+            continue
+        try:
+            return ctypes.CDLL(place)
+        except OSError as error:
+            looked.append(f"{place} ({error})")
+    places = "\n  ".join(looked)
+    raise LibraryError(
+        f"the libsmtpclient library was not found. Looked at:\n  {places}\n"
+        f"Build it with \"cargo build --release\", or name its file in the environment variable {ENVIRONMENT}."
+    )
+
+
+def _declare(library: ctypes.CDLL) -> None:
+    origin = library._name
+    try:
+        version = library.SmtpGetAbiVersion
+        version.restype, version.argtypes = FUNCTIONS["SmtpGetAbiVersion"]
+        number = version()
+    except AttributeError:
+        raise LibraryError(f"{origin} is not libsmtpclient: it has no function SmtpGetAbiVersion") from None
+    if number != _tables.ABI_VERSION:
+        raise LibraryError(
+            f"{origin} has ABI {number}, and this package needs ABI {_tables.ABI_VERSION}: "
+            f"install the package and the library of the same version ({_tables.VERSION})"
+        )
+    for name, (result, arguments) in FUNCTIONS.items():
+        try:
+            function = getattr(library, name)
+        except AttributeError:
+            raise LibraryError(f"{origin} is older than this package: it has no function {name}") from None
+        function.restype = result
+        function.argtypes = arguments
+
+
+def load() -> ctypes.CDLL:
+    """Loads the library and declares its functions."""
+    library = _open()
+    _declare(library)
+    return library
+
+
+library = load()

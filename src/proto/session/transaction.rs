@@ -1,0 +1,83 @@
+//! The envelope: which command goes out when, and how a transaction that came
+//! to nothing ends.
+
+use super::{Next, Outcome, Session, State};
+use crate::error::{Code, Error, Phase};
+use crate::proto::address::Mailbox;
+use crate::proto::command::{Command, Parameter};
+use crate::proto::envelope::RecipientState;
+use crate::proto::ledger::Pending;
+use crate::proto::limits::OUTPUT_CHUNK;
+
+impl Session {
+    /// Queues the commands of a transaction as far as the rules allow, and ends
+    /// a transaction that came to nothing once all its replies are in.
+    pub(super) fn pump(&mut self) {
+        while self.state == State::Envelope && self.out.waiting().len() < OUTPUT_CHUNK / 4 {
+            if !self.ledger.is_empty() && !self.capabilities.pipelining {
+                return;
+            }
+            match self.mail.next {
+                Next::Reset => {
+                    self.mail.next = Next::Mail;
+                    self.queue(&Command::Reset, Pending::Reset);
+                }
+                Next::Mail => self.queue_mail(),
+                Next::Rcpt(index) => self.queue_rcpt(index),
+                Next::Data => {
+                    self.mail.next = Next::Nothing;
+                    if self.mail.accepted > 0 || !self.ledger.is_empty() {
+                        self.queue(&Command::Data, Pending::Data);
+                    }
+                }
+                Next::Nothing if self.ledger.is_empty() => return self.abandon_transaction(),
+                Next::Nothing => return,
+            }
+        }
+    }
+
+    fn queue_mail(&mut self) {
+        self.mail.next = Next::Rcpt(0);
+        let from = self.out.end();
+        let size = self.capabilities.size.and(self.mail.envelope.size()).map(Parameter::Size);
+        Command::Mail(self.mail.envelope.sender(), size.as_slice()).write_to(self.out.buffer());
+        self.trace.command(self.out.since(from), None);
+        self.ledger.enter(Pending::Mail);
+    }
+
+    fn queue_rcpt(&mut self, index: u32) {
+        let Some(recipient) = self.mail.envelope.recipient(index as usize) else {
+            self.mail.next = Next::Data;
+            return;
+        };
+        let from = self.out.end();
+        Command::Rcpt(recipient).write_to(self.out.buffer());
+        self.mail.next = Next::Rcpt(index + 1);
+        self.trace.command(self.out.since(from), None);
+        self.ledger.enter(Pending::Rcpt(index));
+    }
+
+    fn abandon_transaction(&mut self) {
+        let error = match self.mail.refusal.take() {
+            Some(error) => error,
+            None => self.all_refused(),
+        };
+        self.conclude(Err(error), State::Ready);
+    }
+
+    fn all_refused(&mut self) -> Box<Error> {
+        let envelope = &self.mail.envelope;
+        let temporary = envelope.count(RecipientState::RefusedTemporary) > 0;
+        self.mail.outcome = if temporary { Outcome::RejectedTemporary } else { Outcome::RejectedPermanent };
+        let first = envelope.recipient(0).map_or("", Mailbox::as_str);
+        let what = match envelope.len() {
+            1 => format!("the server refused the recipient <{first}>"),
+            count => format!("the server refused all {count} recipients, the first being <{first}>"),
+        };
+        let error = Error::new(Code::RECIPIENTS_REJECTED, Phase::Rcpt, what).with_address(first);
+        match envelope.refusal(0) {
+            Some(reply) => error.with_reply(reply.clone()),
+            None => error,
+        }
+    }
+}

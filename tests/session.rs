@@ -1,0 +1,443 @@
+//! The session in memory: every transcript whole, octet by octet, line by line,
+//! and cut off at every octet by the end of the stream or by silence. Time is invented.
+
+#[path = "support/transcript.rs"]
+mod transcript;
+
+use smtpclient::error::{Class, Code, Error, Phase};
+use smtpclient::proto::sasl::Credentials;
+use smtpclient::proto::{
+    Config, Direction, Envelope, HostName, Mailbox, Moment, Outcome, RecipientState, ReversePath, Secret, Security,
+    Session, Timeouts, Want, split_list,
+};
+use transcript::{Action, Transcript};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    Whole,
+    Octets,
+    Lines,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CutBy {
+    EndOfStream,
+    Silence,
+}
+
+struct Player {
+    session: Session,
+    envelope: Envelope,
+    content: Vec<u8>,
+    content_given: bool,
+    sent: Vec<u8>,
+    now: Moment,
+    result: Option<Result<(), Box<Error>>>,
+}
+
+impl Player {
+    fn new(transcript: &Transcript) -> Self {
+        Self {
+            session: Session::new(config(transcript.security, transcript.extended, transcript.private_path)),
+            envelope: Envelope::default(),
+            content: Vec::new(),
+            content_given: false,
+            sent: Vec::new(),
+            now: Moment(1_000_000),
+            result: None,
+        }
+    }
+
+    fn command(&mut self, action: &Action) {
+        assert!(self.result.is_none(), "the command before is over");
+        let begun = match action {
+            Action::Open => {
+                self.session.open(self.now);
+                Ok(())
+            }
+            Action::Auth(user, password) => {
+                let credentials = Credentials { user: user.clone(), password: Secret::new(password.as_str()) };
+                self.session.authenticate(credentials, self.now)
+            }
+            Action::Send { sender, recipients, content } => {
+                self.envelope.begin(ReversePath::parse(sender).expect("a good sender"));
+                for recipient in split_list(recipients) {
+                    self.envelope.push(Mailbox::parse(recipient).expect("a good recipient"));
+                }
+                self.envelope.set_size(Some(content.len() as u64));
+                self.content.clone_from(content);
+                self.content_given = false;
+                self.session.send(&mut self.envelope, self.now)
+            }
+            Action::Reset => self.session.reset(self.now),
+            Action::Quit => self.session.quit(self.now),
+            _ => unreachable!("not a command"),
+        };
+        match begun {
+            Ok(()) => self.pump(),
+            Err(error) => self.result = Some(Err(error)),
+        }
+    }
+
+    /// Does all that can be done without the server; writes seven octets at a
+    /// time, as a socket with little room would.
+    fn pump(&mut self) {
+        loop {
+            match self.session.want() {
+                Want::Write => {
+                    let count = self.session.output().len().min(7);
+                    self.sent.extend_from_slice(&self.session.output()[..count]);
+                    self.now = self.now + 1;
+                    self.session.handle_written(count, self.now);
+                }
+                Want::Content if self.content_given || self.content.is_empty() => self.session.finish_content(),
+                Want::Content => {
+                    self.content_given = true;
+                    self.session.content(&self.content);
+                }
+                Want::Read => {
+                    self.session.handle_flushed();
+                    return;
+                }
+                Want::Tls => return,
+                Want::Done => {
+                    self.result = self.session.take_result();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn feed(&mut self, octets: &[u8], delivery: Delivery) {
+        let pieces: Vec<&[u8]> = match delivery {
+            Delivery::Whole => vec![octets],
+            Delivery::Octets => octets.chunks(1).collect(),
+            Delivery::Lines => octets.split_inclusive(|octet| *octet == b'\n').collect(),
+        };
+        for piece in pieces {
+            self.now = self.now + 1000;
+            self.session.handle_input(piece, self.now);
+            self.pump();
+        }
+    }
+
+    fn expect_sent(&mut self, expected: &[u8], at: &str) {
+        let found = &self.sent[..self.sent.len().min(expected.len())];
+        assert_eq!(found.escape_ascii().to_string(), expected.escape_ascii().to_string(), "{at}");
+        self.sent.drain(..expected.len());
+    }
+}
+
+fn config(security: Security, extended: bool, private_path: bool) -> Config {
+    Config {
+        local_name: HostName::parse("client.example").expect("a good name"),
+        extended,
+        security,
+        timeouts: Timeouts::default(),
+        private_path,
+        insecure_auth: false,
+    }
+}
+
+fn play(transcript: &Transcript, delivery: Delivery) {
+    let mut player = Player::new(transcript);
+    for (number, action) in transcript.actions.iter().enumerate() {
+        let at = format!("{} {delivery:?}, action {number}: {action:?}", transcript.name);
+        match action {
+            Action::Client(expected) => player.expect_sent(expected, &at),
+            Action::Server(octets) => {
+                assert!(player.sent.is_empty(), "{at}: not expected: {}", player.sent.escape_ascii());
+                player.feed(octets, delivery);
+            }
+            Action::Tls(verified) => {
+                assert_eq!(player.session.want(), Want::Tls, "{at}");
+                player.session.handle_tls(*verified, player.now);
+                player.pump();
+            }
+            Action::Ok => {
+                let result = player.result.take().unwrap_or_else(|| panic!("{at}: not over"));
+                result.unwrap_or_else(|error| panic!("{at}: {error}"));
+            }
+            Action::Fail { code, phase } => {
+                let result = player.result.take().unwrap_or_else(|| panic!("{at}: not over"));
+                let error = result.expect_err(&at);
+                assert_eq!((error.code.name(), error.phase.name()), (code.as_str(), phase.as_str()), "{at}: {error}");
+            }
+            Action::Outcome(name) => assert_eq!(player.session.outcome().name(), name, "{at}"),
+            command => player.command(command),
+        }
+    }
+    assert!(player.sent.is_empty(), "{}: not expected at the end: {}", transcript.name, player.sent.escape_ascii());
+}
+
+/// Plays until `cut` octets of the server's have been sent, and then ends the
+/// stream or lets the time run out; gives the outcome of the last message.
+fn play_cut(transcript: &Transcript, cut: usize, by: CutBy) {
+    let mut player = Player::new(transcript);
+    let mut left = cut;
+    for action in &transcript.actions {
+        match action {
+            Action::Server(octets) => {
+                let count = octets.len().min(left);
+                player.feed(&octets[..count], Delivery::Whole);
+                left -= count;
+                if count < octets.len() {
+                    break;
+                }
+            }
+            Action::Tls(verified) => {
+                player.session.handle_tls(*verified, player.now);
+                player.pump();
+            }
+            Action::Ok | Action::Fail { .. } => player.result = None,
+            Action::Client(_) | Action::Outcome(_) => {}
+            command => player.command(command),
+        }
+    }
+    let at = format!("{} cut after {cut} by {by:?}", transcript.name);
+    if player.result.is_none() && player.session.want() != Want::Tls {
+        match by {
+            CutBy::EndOfStream => player.session.handle_end_of_stream(),
+            CutBy::Silence => {
+                let deadline = player.session.deadline().unwrap_or_else(|| panic!("{at}: waits for ever"));
+                assert!(deadline > player.now, "{at}");
+                player.session.handle_timeout();
+            }
+        }
+        player.pump();
+        let sent_everything = player.sent.windows(5).any(|octets| octets == b"\r\n.\r\n");
+        match player.result.take() {
+            None => panic!("{at}: left hanging"),
+            // Only QUIT does not mind.
+            Some(Ok(())) => assert!(player.sent.ends_with(b"QUIT\r\n"), "{at}"),
+            Some(Err(error)) => {
+                assert!(matches!(error.class(), Class::Wire | Class::Server), "{at}: {error}");
+                if error.code == Code::TIMEOUT {
+                    assert!(error.what.contains(" ms while "), "{at}: {error}");
+                }
+                if error.phase == Phase::End && player.session.outcome() == Outcome::Unknown {
+                    assert!(sent_everything && error.to_string().contains("may have been delivered"), "{at}: {error}");
+                }
+            }
+        }
+        assert!(!player.session.is_open(), "{at}: cannot go on");
+    }
+}
+
+#[test]
+fn transcripts_whole_by_octets_and_by_lines() {
+    for transcript in transcript::all() {
+        for delivery in [Delivery::Whole, Delivery::Octets, Delivery::Lines] {
+            // What is behind the reply to STARTTLS shows only if it comes along with it.
+            if transcript.name == "starttls_injection" && delivery != Delivery::Whole {
+                continue;
+            }
+            // Octets that arrive one by one let the client send its message first.
+            if transcript.name.starts_with("early_") && delivery != Delivery::Whole {
+                continue;
+            }
+            play(&transcript, delivery);
+        }
+    }
+}
+
+#[test]
+fn transcripts_cut_at_every_octet() {
+    for transcript in transcript::all() {
+        for cut in 0..transcript.server_octets() {
+            play_cut(&transcript, cut, CutBy::EndOfStream);
+            play_cut(&transcript, cut, CutBy::Silence);
+        }
+    }
+}
+
+/// A session that is ready, with the extensions given.
+fn ready(extensions: &str) -> Player {
+    let transcript = Transcript {
+        name: String::new(),
+        security: Security::None,
+        extended: true,
+        private_path: true,
+        actions: Vec::new(),
+    };
+    let mut player = Player::new(&transcript);
+    player.command(&Action::Open);
+    player.feed(b"220 hi\r\n", Delivery::Whole);
+    let reply = extensions
+        .split_whitespace()
+        .fold("250-mail.example\r\n".to_owned(), |all, word| format!("{all}250-{word}\r\n"));
+    player.feed(format!("{reply}250 HELP\r\n").as_bytes(), Delivery::Whole);
+    player.result.take().expect("over").expect("open");
+    player.sent.clear();
+    player
+}
+
+fn send(player: &mut Player, recipients: usize, content: &[u8]) {
+    let recipients = (0..recipients).map(|number| format!("r{number}@y.example")).collect::<Vec<_>>().join(",");
+    player.command(&Action::Send { sender: "a@x.example".into(), recipients, content: content.to_vec() });
+}
+
+#[test]
+fn each_phase_has_its_own_limit() {
+    let mut player = ready("PIPELINING");
+    assert_eq!(player.session.deadline(), None, "nothing is awaited");
+    let waits = |player: &Player| player.session.deadline().expect("a limit") - player.now;
+    send(&mut player, 1, b"x\r\n");
+    assert_eq!((player.session.phase(), waits(&player)), (Phase::Mail, 300_000));
+    player.feed(b"250 ok\r\n", Delivery::Whole);
+    assert_eq!((player.session.phase(), waits(&player)), (Phase::Rcpt, 300_000));
+    player.feed(b"250 ok\r\n", Delivery::Whole);
+    assert_eq!((player.session.phase(), waits(&player)), (Phase::Data, 120_000));
+    player.feed(b"354 go on\r\n", Delivery::Whole);
+    assert_eq!((player.session.phase(), waits(&player)), (Phase::End, 600_000));
+    player.session.handle_timeout();
+    player.pump();
+    let error = player.result.take().expect("over").expect_err("timed out");
+    assert_eq!((error.code, error.phase), (Code::TIMEOUT, Phase::End));
+    assert!(error.what.contains("600000 ms"));
+    assert_eq!(player.session.outcome(), Outcome::Unknown);
+}
+
+#[test]
+fn a_reply_that_drips_does_not_move_the_limit() {
+    let mut player = ready("PIPELINING");
+    send(&mut player, 1, b"x\r\n");
+    let deadline = player.session.deadline();
+    for octet in b"250-never en" {
+        player.feed(&[*octet], Delivery::Whole);
+    }
+    assert_eq!(player.session.deadline(), deadline);
+}
+
+#[test]
+fn a_silent_greeting_suggests_implicit_tls() {
+    let mut session = Session::new(config(Security::None, true, true));
+    session.open(Moment(0));
+    assert_eq!(session.deadline(), Some(Moment(300_000)));
+    session.handle_timeout();
+    let error = session.take_result().expect("over").expect_err("timed out");
+    assert!(error.to_string().contains("implicit TLS"), "{error}");
+}
+
+#[test]
+fn a_long_list_is_queued_in_bounded_pieces_and_ends_without_deadlock() {
+    const MANY: usize = 12_000;
+    let mut player = ready("PIPELINING");
+    let recipients = (0..MANY).map(|number| format!("r{number}@y.example")).collect::<Vec<_>>().join(",");
+    let mut envelope = Envelope::default();
+    envelope.begin(ReversePath::Null);
+    for recipient in split_list(&recipients) {
+        envelope.push(Mailbox::parse(recipient).expect("good"));
+    }
+    player.session.send(&mut envelope, player.now).expect("begins");
+    let mut most = 0;
+    // The server answers each command as soon as it has come in, and the client
+    // reads before it has written everything.
+    let mut unanswered = Vec::new();
+    let mut answers = 0;
+    while player.session.want() == Want::Write {
+        most = most.max(player.session.output().len());
+        let count = player.session.output().len().min(1000);
+        unanswered.extend_from_slice(&player.session.output()[..count]);
+        player.session.handle_written(count, player.now);
+        while let Some(end) = unanswered.iter().position(|octet| *octet == b'\n') {
+            let line: Vec<u8> = unanswered.drain(..=end).collect();
+            answers += 1;
+            let reply: &[u8] = if line == b"DATA\r\n" { b"354 go\r\n" } else { b"250 ok\r\n" };
+            player.session.handle_input(reply, player.now);
+        }
+    }
+    assert_eq!(answers, MANY + 2);
+    assert!(most < 64 * 1024, "{most} octets were queued at once");
+    assert_eq!(player.session.want(), Want::Content);
+    assert_eq!(player.session.envelope().count(RecipientState::Accepted), MANY);
+}
+
+#[test]
+fn refused_recipients_keep_the_servers_words() {
+    let mut player = ready("PIPELINING");
+    send(&mut player, 3, b"x\r\n");
+    player.feed(
+        b"250 ok\r\n250 ok\r\n550-5.1.1 no\r\n550 5.1.1 such user\r\n451 4.2.0 later\r\n354 go\r\n250 ok\r\n",
+        Delivery::Lines,
+    );
+    player.result.take().expect("over").expect("one was accepted");
+    let envelope = player.session.envelope();
+    assert_eq!(envelope.state(0), RecipientState::Accepted);
+    assert_eq!(envelope.state(1), RecipientState::RefusedPermanent);
+    assert_eq!(envelope.state(2), RecipientState::RefusedTemporary);
+    let refusal = envelope.refusal(1).expect("kept");
+    assert_eq!(
+        (refusal.code, refusal.enhanced, refusal.text.as_str()),
+        (550, Some((5, 1, 1)), "5.1.1 no\n5.1.1 such user")
+    );
+}
+
+#[test]
+fn a_cancel_tells_whether_the_message_may_have_gone() {
+    let cancel = || Error::new(Code::CANCELLED, Phase::Idle, "cancelled");
+    let mut player = ready("PIPELINING");
+    send(&mut player, 1, b"x\r\n");
+    player.session.handle_failure(cancel());
+    assert_eq!(player.session.outcome(), Outcome::NotSent);
+    let mut player = ready("PIPELINING");
+    send(&mut player, 1, b"x\r\n");
+    player.session.handle_input(b"250 ok\r\n250 ok\r\n354 go\r\n", player.now);
+    player.session.content(b"x\r\n");
+    player.session.finish_content();
+    // All but one octet of the end was written: the server cannot take it.
+    let most = player.session.output().len() - 1;
+    player.session.handle_written(most, player.now);
+    player.session.handle_flushed();
+    player.session.handle_failure(cancel());
+    assert_eq!(player.session.outcome(), Outcome::NotSent);
+    let error = player.session.take_result().expect("over").expect_err("cancelled");
+    assert_eq!(error.phase, Phase::Content);
+}
+
+#[test]
+fn records_hide_the_secrets_and_nothing_else() {
+    let mut player = ready("AUTH=LOGIN");
+    player.session.set_trace(true);
+    player.command(&Action::Auth("tim".into(), "hunter2".into()));
+    player.feed(b"334 UGFzc3dvcmQ6\r\n", Delivery::Whole);
+    player.feed(b"235 welcome\r\n", Delivery::Whole);
+    let records = player.session.take_trace();
+    let texts: Vec<String> = records
+        .iter()
+        .map(|record| {
+            let who = if record.direction == Direction::Client { "C" } else { "S" };
+            format!("{who} {} {}", record.code, String::from_utf8_lossy(&record.text))
+        })
+        .collect();
+    assert_eq!(texts, ["C 0 AUTH LOGIN ********", "S 334 ********", "C 0 ********", "S 235 welcome"]);
+}
+
+#[test]
+fn a_long_login_goes_without_its_initial_response() {
+    let mut player = ready("AUTH=PLAIN");
+    player.command(&Action::Auth("u".repeat(200), "p".repeat(300)));
+    player.expect_sent(b"AUTH PLAIN\r\n", "512 octets are a command line's limit");
+    player.feed(b"334 \r\n", Delivery::Whole);
+    assert!(player.sent.len() > 600 && player.sent.ends_with(b"\r\n"));
+    player.feed(b"235 ok\r\n", Delivery::Whole);
+    player.result.take().expect("over").expect("logged in");
+    let mut player = ready("AUTH=PLAIN");
+    player.command(&Action::Auth("u".repeat(200), "p".repeat(12_000)));
+    let error = player.result.take().expect("over").expect_err("too long for any line");
+    assert_eq!(error.code, Code::TOO_LONG);
+}
+
+#[test]
+fn commands_out_of_order_are_errors_and_harmless() {
+    let mut session = Session::new(config(Security::None, true, true));
+    let credentials = || Credentials { user: "u".into(), password: Secret::new("p") };
+    assert_eq!(session.authenticate(credentials(), Moment(0)).expect_err("new").code, Code::NOT_CONNECTED);
+    let mut player = ready("PIPELINING");
+    let mut empty = Envelope::default();
+    assert_eq!(player.session.send(&mut empty, player.now).expect_err("empty").code, Code::NO_RECIPIENTS);
+    player.session.content(b"nobody asked");
+    player.session.finish_content();
+    assert!(player.session.output().is_empty());
+    assert!(player.session.is_open());
+}

@@ -1,0 +1,86 @@
+//! A server on loopback that knows no SMTP: it expects given octets and sends given octets.
+
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What the server does next.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Exactly these octets must come in.
+    Expect(Vec<u8>),
+    /// Send these octets in one piece.
+    Send(Vec<u8>),
+    /// Wait until the client closes.
+    AwaitClose,
+    /// Close at once with a reset instead of an orderly end.
+    Reset,
+    /// Wait so many milliseconds.
+    Pause(u64),
+}
+
+/// A running server.
+pub struct Scripted {
+    pub port: u16,
+    thread: JoinHandle<Result<(), String>>,
+}
+
+impl Scripted {
+    /// Plays a script with the first client that connects.
+    pub fn start(script: Vec<Step>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let thread = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().map_err(|error| error.to_string())?;
+            play(stream, &script)
+        });
+        Self { port, thread }
+    }
+
+    /// What did not go as scripted.
+    pub fn finish(self) -> Result<(), String> {
+        self.thread.join().unwrap()
+    }
+}
+
+fn play(mut stream: TcpStream, script: &[Step]) -> Result<(), String> {
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    for (number, step) in script.iter().enumerate() {
+        match step {
+            Step::Expect(expected) => {
+                let mut found = vec![0; expected.len()];
+                let mut filled = 0;
+                while filled < found.len() {
+                    match stream.read(&mut found[filled..]) {
+                        Ok(0) => break,
+                        Ok(count) => filled += count,
+                        Err(error) => return Err(format!("step {number}: {error} before {}", expected.escape_ascii())),
+                    }
+                }
+                if found[..filled] != expected[..] {
+                    let (found, expected) = (found[..filled].escape_ascii(), expected.escape_ascii());
+                    return Err(format!("step {number}: expected \"{expected}\", got \"{found}\""));
+                }
+            }
+            // The client may have hung up already; what it made of it is what counts.
+            Step::Send(octets) => drop(stream.write_all(octets)),
+            Step::Pause(millis) => std::thread::sleep(Duration::from_millis(*millis)),
+            Step::Reset => {
+                socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+                return Ok(());
+            }
+            Step::AwaitClose => {
+                let mut rest = Vec::new();
+                let _ = stream.read_to_end(&mut rest);
+                if !rest.is_empty() {
+                    return Err(format!("step {number}: not expected: \"{}\"", rest.escape_ascii()));
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! Transcripts: the form is told in tests/transcripts/README.md.
+
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
+
+use smtpclient::proto::Security;
+use std::path::Path;
+
+/// One action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    Open,
+    Auth(String, String),
+    Send { sender: String, recipients: String, content: Vec<u8> },
+    Reset,
+    Quit,
+    Client(Vec<u8>),
+    Server(Vec<u8>),
+    Tls(bool),
+    Ok,
+    Fail { code: String, phase: String },
+    Outcome(String),
+}
+
+/// One conversation.
+#[derive(Clone, Debug)]
+pub struct Transcript {
+    pub name: String,
+    pub security: Security,
+    pub extended: bool,
+    pub private_path: bool,
+    pub actions: Vec<Action>,
+}
+
+impl Transcript {
+    /// Whether it can be played over a socket as it stands.
+    pub fn is_plain(&self) -> bool {
+        self.private_path && !self.actions.iter().any(|action| matches!(action, Action::Tls(_)))
+    }
+
+    /// How many octets the server sends in all.
+    pub fn server_octets(&self) -> usize {
+        let length = |action: &Action| if let Action::Server(octets) = action { octets.len() } else { 0 };
+        self.actions.iter().map(length).sum()
+    }
+}
+
+/// Every transcript of the folder.
+pub fn all() -> Vec<Transcript> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .expect("the folder of transcripts")
+        .map(|entry| entry.expect("readable").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    paths.iter().map(|path| parse(path)).collect()
+}
+
+fn parse(path: &Path) -> Transcript {
+    let text = std::fs::read_to_string(path).expect("readable");
+    let mut transcript = Transcript {
+        name: path.file_stem().expect("a name").to_string_lossy().into_owned(),
+        security: Security::None,
+        extended: true,
+        private_path: true,
+        actions: Vec::new(),
+    };
+    for line in text.lines() {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let words: Vec<&str> = rest.splitn(4, ' ').collect();
+        let action = match (word, words.as_slice()) {
+            ("#", _) => continue,
+            ("set", ["security", mode]) => {
+                transcript.security = match *mode {
+                    "none" => Security::None,
+                    "opportunistic" => Security::Opportunistic,
+                    "required" => Security::Required,
+                    "implicit" => Security::Implicit,
+                    _ => panic!("{}: {line}", transcript.name),
+                };
+                continue;
+            }
+            ("set", ["basic"]) => {
+                transcript.extended = false;
+                continue;
+            }
+            ("set", ["public"]) => {
+                transcript.private_path = false;
+                continue;
+            }
+            ("do", ["open"]) => Action::Open,
+            ("do", ["reset"]) => Action::Reset,
+            ("do", ["quit"]) => Action::Quit,
+            ("do", ["auth", user, password]) => Action::Auth((*user).into(), (*password).into()),
+            ("do", ["send", sender, recipients, content]) => Action::Send {
+                sender: (*sender).into(),
+                recipients: (*recipients).into(),
+                content: if *content == "-" { Vec::new() } else { unescaped(content) },
+            },
+            ("C", _) => Action::Client(format!("{rest}\r\n").into_bytes()),
+            ("S", _) => Action::Server(format!("{rest}\r\n").into_bytes()),
+            ("C=", _) => Action::Client(unescaped(rest)),
+            ("S=", _) => Action::Server(unescaped(rest)),
+            ("tls", ["good"]) => Action::Tls(true),
+            ("tls", ["bad"]) => Action::Tls(false),
+            ("ok", _) => Action::Ok,
+            ("fail", [code, phase]) => Action::Fail { code: format!("SMTP_ERROR_{code}"), phase: (*phase).into() },
+            ("outcome", [name]) => Action::Outcome((*name).into()),
+            _ => panic!("{}: {line}", transcript.name),
+        };
+        transcript.actions.push(action);
+    }
+    transcript
+}
+
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once('\\') {
+        out.extend_from_slice(before.as_bytes());
+        let (octet, length) = match behind.as_bytes() {
+            [b'r', ..] => (b'\r', 1),
+            [b'n', ..] => (b'\n', 1),
+            [b't', ..] => (b'\t', 1),
+            [b'\\', ..] => (b'\\', 1),
+            [b'x', ..] => (u8::from_str_radix(&behind[1..3], 16).expect("two digits"), 3),
+            _ => panic!("an escape that is not known: {text}"),
+        };
+        out.push(octet);
+        rest = &behind[length..];
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out
+}

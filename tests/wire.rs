@@ -1,0 +1,356 @@
+//! The transcripts over a socket, through the C interface: the server's octets
+//! whole, one by one, line by line, and cut off at every octet; and what a
+//! connection can meet besides.
+
+#[path = "support/scripted.rs"]
+mod scripted;
+#[path = "support/smtp.rs"]
+mod smtp;
+#[path = "support/transcript.rs"]
+mod transcript;
+
+use scripted::{Scripted, Step};
+use smtp::{Failure, Smtp};
+use smtpclient::client::{Options, Property};
+use smtpclient::error::{Class, Code, Phase};
+use std::time::{Duration, Instant};
+use transcript::{Action, Transcript};
+
+fn pieces(octets: &[u8], by: usize) -> Vec<Step> {
+    match by {
+        0 => vec![Step::Send(octets.to_vec())],
+        1 => octets.chunks(1).map(|octet| Step::Send(octet.to_vec())).collect(),
+        _ => octets.split_inclusive(|octet| *octet == b'\n').map(|line| Step::Send(line.to_vec())).collect(),
+    }
+}
+
+fn script(transcript: &Transcript, by: usize) -> Vec<Step> {
+    let mut script = Vec::new();
+    for action in &transcript.actions {
+        match action {
+            Action::Client(octets) => script.push(Step::Expect(octets.clone())),
+            Action::Server(octets) => script.extend(pieces(octets, by)),
+            _ => {}
+        }
+    }
+    script.push(Step::AwaitClose);
+    script
+}
+
+fn client(transcript: &Transcript) -> Smtp {
+    let client = Smtp::new();
+    client.set(Property::TlsMode, transcript.security as i64);
+    if !transcript.extended {
+        client.set(Property::Options, i64::from(Options::BASIC.0));
+    }
+    client
+}
+
+fn command(client: &Smtp, port: u16, action: &Action) -> Option<Result<(), Failure>> {
+    Some(match action {
+        Action::Open => client.connect(port, 0),
+        Action::Auth(user, password) => client.authenticate(user, password),
+        Action::Send { sender, recipients, content } => client.send(sender, recipients, content),
+        Action::Reset => client.reset(),
+        Action::Quit => client.disconnect(),
+        _ => return None,
+    })
+}
+
+fn play(transcript: &Transcript, by: usize) {
+    let server = Scripted::start(script(transcript, by));
+    let client = client(transcript);
+    let mut result: Option<Result<(), Failure>> = None;
+    for action in &transcript.actions {
+        let at = format!("{} by {by}: {action:?}", transcript.name);
+        match action {
+            Action::Ok => result.take().expect(&at).unwrap_or_else(|failure| panic!("{at}: {failure:?}")),
+            Action::Fail { code, phase } => {
+                let failure = result.take().expect(&at).expect_err(&at);
+                assert_eq!(
+                    (failure.code.name(), failure.phase.name()),
+                    (code.as_str(), phase.as_str()),
+                    "{at}: {failure:?}"
+                );
+            }
+            Action::Outcome(name) => assert_eq!(client.message_outcome(), name, "{at}"),
+            other => {
+                if let Some(done) = command(&client, server.port, other) {
+                    result = Some(done);
+                }
+            }
+        }
+    }
+    drop(client);
+    server.finish().unwrap_or_else(|problem| panic!("{} by {by}: {problem}", transcript.name));
+}
+
+#[test]
+fn transcripts_whole_by_octets_and_by_lines() {
+    for transcript in transcript::all().iter().filter(|transcript| transcript.is_plain()) {
+        for by in 0..3 {
+            // See the test of the same name in session.rs.
+            let together = transcript.name == "starttls_injection" || transcript.name.starts_with("early_");
+            if by == 0 || !together {
+                play(transcript, by);
+            }
+        }
+    }
+}
+
+#[test]
+fn transcripts_cut_at_every_octet() {
+    for transcript in transcript::all().iter().filter(|transcript| transcript.is_plain()) {
+        for cut in 0..transcript.server_octets() {
+            play_cut(transcript, cut);
+        }
+    }
+}
+
+/// Ends the stream after so many octets of the server's.
+fn play_cut(transcript: &Transcript, cut: usize) {
+    let mut left = cut;
+    let mut script = Vec::new();
+    for step in self::script(transcript, 0) {
+        match step {
+            Step::Send(octets) if octets.len() > left => {
+                script.push(Step::Send(octets[..left].to_vec()));
+                break;
+            }
+            Step::Send(octets) => {
+                left -= octets.len();
+                script.push(Step::Send(octets));
+            }
+            other => script.push(other),
+        }
+    }
+    let server = Scripted::start(script);
+    let client = client(transcript);
+    let at = format!("{} cut after {cut}", transcript.name);
+    let mut failed = false;
+    for action in &transcript.actions {
+        let Some(result) = command(&client, server.port, action) else { continue };
+        if let Err(failure) = result {
+            failed = true;
+            assert_ne!(failure.code, Code::INTERNAL, "{at}: {failure:?}");
+            if failure.code.class() == Class::Wire {
+                // The handshake's is for a script that leaves TLS out.
+                let known = [Code::CONNECTION_CLOSED, Code::CONNECTION_RESET, Code::TLS_HANDSHAKE];
+                assert!(known.contains(&failure.code), "{at}: {failure:?}");
+                // Without a recipient the end is that of an empty message: no harm.
+                if failure.phase == Phase::End && client.integer(Property::RecipientsAccepted) > 0 {
+                    assert_eq!(client.message_outcome(), "UNKNOWN", "{at}: {failure:?}");
+                }
+            }
+        } else if matches!(action, Action::Send { .. }) {
+            assert_eq!(client.message_outcome(), "ACCEPTED", "{at}");
+        }
+    }
+    assert!(failed || cut > 0 && transcript.actions.contains(&Action::Quit), "{at}");
+    drop(client);
+    server.finish().unwrap_or_else(|problem| panic!("{at}: {problem}"));
+}
+
+fn greeting() -> Vec<Step> {
+    vec![
+        Step::Send(b"220 hi\r\n".to_vec()),
+        Step::Expect(b"EHLO client.example\r\n".to_vec()),
+        Step::Send(b"250-mail.example\r\n250 PIPELINING\r\n".to_vec()),
+    ]
+}
+
+fn envelope(content_goes: bool) -> Vec<Step> {
+    let mut steps = greeting();
+    steps.push(Step::Expect(b"MAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\n".to_vec()));
+    if content_goes {
+        steps.push(Step::Send(b"250 ok\r\n250 ok\r\n354 go\r\n".to_vec()));
+    }
+    steps
+}
+
+#[test]
+fn properties_tell_of_the_session() {
+    let mut steps = envelope(true);
+    steps.push(Step::Expect(b"x\r\n.\r\n".to_vec()));
+    steps.push(Step::Send(b"250 2.0.0 Ok: queued as XYZ\r\n".to_vec()));
+    let server = Scripted::start(steps);
+    let client = Smtp::new();
+    assert_eq!(client.integer(Property::IsConnected), 0);
+    client.connect(server.port, 0).expect("connects");
+    assert_eq!(client.integer(Property::IsConnected), 1);
+    assert_eq!(client.integer(Property::IsExtended), 1);
+    assert_eq!(client.text(Property::Extensions), "PIPELINING");
+    assert_eq!(client.text(Property::PeerAddress), format!("127.0.0.1:{}", server.port));
+    client.send("a@x.example", "b@y.example", b"x").expect("sent");
+    assert_eq!(client.integer(Property::ResultCode), 250);
+    assert_eq!(client.text(Property::EnhancedCode), "2.0.0");
+    assert_eq!(client.text(Property::FinalReply), "250 2.0.0 Ok: queued as XYZ");
+    assert_eq!(client.text(Property::QueueId), "XYZ");
+    assert_eq!(client.integer(Property::SafeToRetry), 0);
+    client.disconnect().expect("always");
+    assert_eq!(client.integer(Property::IsConnected), 0);
+    assert_eq!(client.text(Property::QueueId), "XYZ", "outlives the connection");
+    server.finish().expect("as scripted");
+}
+
+#[test]
+fn the_greeting_name_is_the_address_if_the_machine_has_no_full_name() {
+    let server = Scripted::start(vec![
+        Step::Send(b"220 hi\r\n".to_vec()),
+        Step::Expect(b"EHLO ".to_vec()),
+        Step::Pause(50),
+        Step::Send(b"250 ok\r\n".to_vec()),
+    ]);
+    let client = Smtp::new();
+    client.set_text(Property::LocalName, "");
+    client.connect(server.port, 0).expect("connects");
+    server.finish().expect("as scripted");
+}
+
+#[test]
+fn a_reset_in_every_phase() {
+    let cases = [
+        (vec![], Phase::Greeting, "NOT_SENT"),
+        (greeting()[..2].to_vec(), Phase::Ehlo, "NOT_SENT"),
+        (envelope(false), Phase::Mail, "NOT_SENT"),
+    ];
+    for (mut script, phase, outcome) in cases {
+        script.extend([Step::Pause(50), Step::Reset]);
+        let server = Scripted::start(script);
+        let client = Smtp::new();
+        let sent = client.connect(server.port, 0).and_then(|()| client.send("a@x.example", "b@y.example", b"x"));
+        let failure = sent.expect_err("the connection was cut off");
+        assert!([Code::CONNECTION_RESET, Code::CONNECTION_CLOSED].contains(&failure.code), "{failure:?}");
+        assert_eq!(failure.phase, phase, "{failure:?}");
+        assert_eq!(client.message_outcome(), outcome);
+        server.finish().expect("as scripted");
+    }
+    let mut script = envelope(true);
+    script.extend([Step::Expect(b"x\r\n.\r\n".to_vec()), Step::Reset]);
+    let server = Scripted::start(script);
+    let client = Smtp::new();
+    client.connect(server.port, 0).expect("connects");
+    let failure = client.send("a@x.example", "b@y.example", b"x").expect_err("cut off");
+    assert_eq!((failure.code, failure.phase), (Code::CONNECTION_RESET, Phase::End));
+    assert!(failure.sentence.contains("may have been delivered"), "{failure:?}");
+    assert_eq!(client.message_outcome(), "UNKNOWN");
+    assert_eq!(client.integer(Property::SafeToRetry), 0);
+    server.finish().expect("as scripted");
+}
+
+/// The server says why it refuses and hangs up while megabytes are under way:
+/// its words are the error, not the broken pipe.
+#[test]
+fn the_servers_words_win_over_the_broken_pipe() {
+    let mut script = envelope(true);
+    let size = 8_000_000;
+    script[3] = Step::Expect(b"MAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\n".to_vec());
+    script.push(Step::Pause(200));
+    script.push(Step::Send(b"552 5.3.4 too big\r\n".to_vec()));
+    script.push(Step::Pause(200));
+    let server = Scripted::start(script);
+    let client = Smtp::new();
+    client.connect(server.port, 0).expect("connects");
+    let failure = client.send("a@x.example", "b@y.example", &vec![b'x'; size]).expect_err("refused");
+    assert_eq!(failure.code, Code::MESSAGE_REJECTED, "{failure:?}");
+    assert!(failure.sentence.contains("552 5.3.4 too big"), "{failure:?}");
+    assert_eq!(client.message_outcome(), "REJECTED_PERMANENT");
+    server.finish().expect("as scripted");
+}
+
+#[test]
+fn the_limit_of_a_call_and_of_a_phase() {
+    let server = Scripted::start(vec![Step::AwaitClose]);
+    let client = Smtp::new();
+    client.set(Property::TimeoutGreeting, 150);
+    let begun = Instant::now();
+    let failure = client.connect(server.port, 0).expect_err("silent");
+    assert_eq!((failure.code, failure.phase), (Code::TIMEOUT, Phase::Greeting));
+    assert!(failure.sentence.contains("150 ms") && begun.elapsed() < Duration::from_secs(5), "{failure:?}");
+    server.finish().expect("as scripted");
+    let mut script = envelope(true);
+    script.extend([Step::Expect(b"x\r\n.\r\n".to_vec()), Step::AwaitClose]);
+    let server = Scripted::start(script);
+    client.set(Property::TimeoutGreeting, 0);
+    client.connect(server.port, 0).expect("connects");
+    client.set(Property::Timeout, 200);
+    let failure = client.send("a@x.example", "b@y.example", b"x").expect_err("silent");
+    assert_eq!((failure.code, failure.phase), (Code::TIMEOUT, Phase::End));
+    assert!(failure.sentence.contains("200 ms"), "{failure:?}");
+    assert_eq!(client.message_outcome(), "UNKNOWN");
+    server.finish().expect("as scripted");
+}
+
+/// QUIT that is not answered takes two seconds at most and is no failure.
+#[test]
+fn quit_is_bounded_and_never_fails() {
+    let mut script = greeting();
+    script.extend([Step::Expect(b"QUIT\r\n".to_vec()), Step::AwaitClose]);
+    let server = Scripted::start(script);
+    let client = Smtp::new();
+    client.set(Property::TimeoutQuit, 100);
+    client.connect(server.port, 0).expect("connects");
+    let begun = Instant::now();
+    client.disconnect().expect("never fails");
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert_eq!(client.disconnect().expect_err("twice").code, Code::NOT_CONNECTED);
+    server.finish().expect("as scripted");
+}
+
+/// 12,000 recipients against a server that answers each at once and reads no
+/// further until its answer was taken: nobody waits for the other for ever.
+#[test]
+fn a_long_list_does_not_deadlock() {
+    const MANY: usize = 12_000;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let server = std::thread::spawn(move || {
+        use std::io::{BufRead, BufReader, Write};
+        let (stream, _) = listener.accept().expect("a client");
+        let socket = socket2::SockRef::from(&stream);
+        socket.set_send_buffer_size(16384).expect("small windows");
+        socket.set_recv_buffer_size(16384).expect("small windows");
+        let mut writer = stream.try_clone().expect("a second handle");
+        writer.write_all(b"220 hi\r\n").expect("sent");
+        let mut recipients = 0;
+        for line in BufReader::new(stream).lines() {
+            let line = line.expect("a line");
+            let reply = match line.split(' ').next().unwrap_or_default() {
+                "EHLO" => "250-hi\r\n250 PIPELINING\r\n".to_owned(),
+                "RCPT" => {
+                    recipients += 1;
+                    format!("250 2.1.5 {} ok\r\n", "long answer ".repeat(10))
+                }
+                "DATA" => "354 go\r\n".to_owned(),
+                "QUIT" => break,
+                "x" => continue,
+                _ => "250 ok\r\n".to_owned(),
+            };
+            writer.write_all(reply.as_bytes()).expect("sent");
+        }
+        recipients
+    });
+    let client = Smtp::new();
+    client.connect(port, 0).expect("connects");
+    let recipients = (0..MANY).map(|number| format!("r{number}@y.example")).collect::<Vec<_>>().join(",");
+    client.send("a@x.example", &recipients, b"x\r\n").expect("sent");
+    assert_eq!(client.integer(Property::RecipientsAccepted), i64::try_from(MANY).expect("fits"));
+    client.disconnect().expect("always");
+    assert_eq!(server.join().expect("no panic"), MANY);
+}
+
+#[test]
+fn nobody_listens_and_no_such_name() {
+    let client = Smtp::new();
+    let port = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.local_addr().expect("bound").port()
+    };
+    let failure = client.connect(port, 0).expect_err("nobody listens");
+    assert_eq!((failure.code, failure.phase), (Code::CONNECTION_REFUSED, Phase::Connect));
+    assert!(failure.sentence.contains(&format!("127.0.0.1:{port}")), "{failure:?}");
+    assert_ne!(client.integer(Property::ErrorOs), 0);
+    let failure = client.connect_to("no-such-host.invalid", 25, 0).expect_err("no such name");
+    assert!([Code::HOST_NOT_FOUND, Code::HOST_LOOKUP_FAILED].contains(&failure.code), "{failure:?}");
+    assert_eq!(failure.phase, Phase::Resolve);
+}
