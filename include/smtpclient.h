@@ -802,7 +802,8 @@
 #define SMTP_ERROR_SERVER_REFUSED ((int32_t)(-2147200766))  /* 0x80045102 */
 
 /**
- * The server broke the SMTP protocol. Check that the host and port are those of a mail server.
+ * The server broke the SMTP protocol. Check that the host and port are those of a mail server;
+ * if they are, the server is at fault.
  */
 #define SMTP_ERROR_PROTOCOL ((int32_t)(-2147200765))  /* 0x80045103 */
 

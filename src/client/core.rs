@@ -167,7 +167,7 @@ impl Client {
             let Some(mut connection) = inner.connection.take() else {
                 return if lost { Ok(()) } else { Err(not_connected()) };
             };
-            let now = connection.now();
+            let now = connection.read_clock();
             let timeouts = self.shared.lock().settings.timeouts.clone();
             if let Some(session) = connection.session_mut() {
                 *session.timeouts_mut() = timeouts;
@@ -332,7 +332,7 @@ impl Client {
         inner.expect_connection()?;
         let Inner { connection: slot, lost, envelope, sink } = inner;
         let connection = slot.as_mut().ok_or_else(not_connected)?;
-        let now = connection.now();
+        let now = connection.read_clock();
         let session = connection.session_mut().ok_or_else(not_connected)?;
         let limit = {
             let shared = self.shared.lock();
@@ -440,10 +440,11 @@ fn wants_records(sink: &Sink) -> bool {
 }
 
 fn fill_envelope(envelope: &mut Envelope, sender: &str, recipients: &str) -> Result<()> {
-    envelope.begin(ReversePath::parse(sender)?);
-    if let ReversePath::Mailbox(mailbox) = ReversePath::parse(sender)? {
+    let sender = ReversePath::parse(sender)?;
+    if let ReversePath::Mailbox(mailbox) = sender {
         expect_ascii(mailbox)?;
     }
+    envelope.begin(sender);
     for recipient in split_list(recipients) {
         let mailbox = Mailbox::parse(recipient)?;
         expect_ascii(mailbox)?;

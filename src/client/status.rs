@@ -13,9 +13,7 @@ use std::sync::Arc;
 pub(super) struct Status {
     connected: bool,
     extended: bool,
-    code: u16,
-    text: String,
-    enhanced: Option<(u8, u16, u16)>,
+    reply: Reply,
     extensions: String,
     mechanisms: String,
     mechanism: &'static str,
@@ -30,7 +28,8 @@ pub(super) struct Status {
     accepted: usize,
     refused: usize,
     refused_list: String,
-    final_reply: String,
+    /// The reply to the end of the last message, if there was one.
+    final_reply: Reply,
     pub(super) error: Option<Arc<Error>>,
 }
 
@@ -52,7 +51,7 @@ impl Status {
         self.tls_verified = false;
         self.tls_objection.clear();
         let (Some(connection), Some(session)) = (connection, session) else { return };
-        self.take_reply(session.last_reply());
+        self.reply.copy_from(session.last_reply());
         let capabilities = session.capabilities();
         self.extensions = capabilities.lines.join("\n");
         self.mechanisms = capabilities.mechanisms.join(" ");
@@ -73,7 +72,7 @@ impl Status {
     pub(super) fn take_session(&mut self, session: &Session) {
         self.connected = session.is_open();
         self.mechanism = session.authenticated().map_or("", |mechanism| mechanism.name());
-        self.take_reply(session.last_reply());
+        self.reply.copy_from(session.last_reply());
     }
 
     /// Forgets the last message: a new one is begun.
@@ -98,11 +97,11 @@ impl Status {
                 };
                 self.refused += 1;
                 let text = reply.text.replace('\n', " / ");
-                let _ = writeln!(self.refused_list, "{}: {} {text}", mailbox.as_str(), reply.code);
+                let _ = writeln!(self.refused_list, "{mailbox}: {} {text}", reply.code);
             }
         }
         if session.has_final_reply() {
-            let _ = write!(self.final_reply, "{} {}", self.code, self.text);
+            self.final_reply.copy_from(session.last_reply());
         }
     }
 
@@ -110,8 +109,8 @@ impl Status {
         let error = self.error.as_deref();
         let reply = error.and_then(|error| error.reply.as_ref());
         Some(match property {
-            Property::ResultString => self.text.clone(),
-            Property::EnhancedCode => enhanced_text(self.enhanced),
+            Property::ResultString => self.reply.to_record().text,
+            Property::EnhancedCode => enhanced_text(self.reply.enhanced()),
             Property::Extensions => self.extensions.clone(),
             Property::AuthMechanisms => self.mechanisms.clone(),
             Property::AuthMechanism => self.mechanism.to_owned(),
@@ -121,8 +120,9 @@ impl Status {
             Property::TlsCipher => self.tls_cipher.clone(),
             Property::TlsObjection => self.tls_objection.clone(),
             Property::RefusedRecipients => self.refused_list.trim_end().to_owned(),
-            Property::FinalReply => self.final_reply.clone(),
-            Property::QueueId => self.queue_id().to_owned(),
+            Property::FinalReply if self.final_reply.code() == 0 => String::new(),
+            Property::FinalReply => format!("{} {}", self.final_reply.code(), self.final_reply.to_record().text),
+            Property::QueueId => self.queue_id(),
             Property::ErrorEnhancedCode => enhanced_text(reply.and_then(|reply| reply.enhanced)),
             Property::ErrorReply => reply.map(|reply| reply.text.clone()).unwrap_or_default(),
             Property::ErrorTlsReason => error.and_then(|error| error.tls_reason.clone()).unwrap_or_default(),
@@ -137,7 +137,7 @@ impl Status {
         Some(match property {
             Property::IsConnected => i64::from(self.connected),
             Property::IsExtended => i64::from(self.extended),
-            Property::ResultCode => i64::from(self.code),
+            Property::ResultCode => i64::from(self.reply.code()),
             Property::SizeLimit => i64::try_from(self.size_limit).unwrap_or(i64::MAX),
             Property::TlsVerified => i64::from(self.tls_verified),
             Property::Outcome => self.outcome as i64,
@@ -155,19 +155,11 @@ impl Status {
         })
     }
 
-    fn take_reply(&mut self, reply: &Reply) {
-        self.code = reply.code();
-        self.enhanced = reply.enhanced();
-        self.text.clear();
-        self.text.push_str(&String::from_utf8_lossy(reply.text()));
-    }
-
-    fn queue_id(&self) -> &str {
+    fn queue_id(&self) -> String {
         if self.outcome != Outcome::Accepted {
-            return "";
+            return String::new();
         }
-        let text = self.final_reply.split_once(' ').map_or("", |(_, text)| text);
-        queue_id(text).unwrap_or_default()
+        queue_id(&self.final_reply.to_record().text).unwrap_or_default().to_owned()
     }
 }
 

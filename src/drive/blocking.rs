@@ -24,15 +24,17 @@ pub fn run(
         if let Some(result) = connection.step(source, observer) {
             return result;
         }
-        if let Some(error) = connection.check_time() {
-            return Err(error);
-        }
-        if let Some((end, millis)) = limit
-            && connection.now() >= end
-        {
-            return Err(connection.fail(over_limit(connection.phase(), millis)));
-        }
         let deadline = Moment::earlier(connection.deadline(), limit.map(|(end, _)| end));
+        if deadline.is_some_and(|deadline| connection.now() >= deadline) {
+            if let Some(error) = connection.check_time() {
+                return Err(error);
+            }
+            if let Some((end, millis)) = limit
+                && connection.now() >= end
+            {
+                return Err(connection.fail(over_limit(connection.phase(), millis)));
+            }
+        }
         if let Err(error) = connection.wait(deadline) {
             return Err(connection.fail(error));
         }

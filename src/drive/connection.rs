@@ -16,7 +16,7 @@ use crate::net::trust::{Policy, Trust};
 use crate::net::wait::Clock;
 use crate::net::waker::Waker;
 use crate::net::wire_error;
-use crate::proto::{Config, HostName, Moment, Security, Session, Want};
+use crate::proto::{Config, HostName, Moment, OUTPUT_CHUNK, Security, Session, Want};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -48,6 +48,8 @@ pub struct Connection {
     waker: Option<Arc<Waker>>,
     canceller: Arc<Canceller>,
     clock: Clock,
+    /// The time when the last wait ended: the clock is not read more often than needed.
+    now: Moment,
 }
 
 impl Connection {
@@ -65,7 +67,7 @@ impl Connection {
             Some(address) => Stage::Racing(Race::new(vec![SocketAddr::new(address, plan.port)], now)),
             None => Stage::Resolving(Lookup::start(&plan.host, plan.port, &waker)?),
         };
-        Ok(Self { plan, stage, stage_since: now, waker: Some(waker), canceller, clock })
+        Ok(Self { plan, stage, stage_since: now, waker: Some(waker), canceller, clock, now })
     }
 
     /// Does everything that can be done without waiting. `None` means that it
@@ -80,12 +82,14 @@ impl Connection {
                     Ok(addresses) => self.race(addresses),
                     Err(error) => Err(error),
                 },
-                Stage::Racing(race) => match race.step(self.clock.now()) {
+                Stage::Racing(race) => match race.step(self.now) {
                     Ok(None) => return None,
                     Ok(Some((peer, socket))) => self.talk(peer, Stream::new(socket), observer),
                     Err(error) => Err(error),
                 },
-                Stage::Talking(talk) => return talk.step(&self.plan, source, observer, self.clock, &self.canceller),
+                Stage::Talking(talk) => {
+                    return talk.step(&self.plan, source, observer, &mut self.now, self.clock, &self.canceller);
+                }
                 Stage::Failed => Err(Error::caller(Code::NOT_CONNECTED, "the connection was not made")),
             };
             if let Err(error) = advanced {
@@ -123,17 +127,18 @@ impl Connection {
     /// When the connection is broken; [`Self::fail`] is due then. After a cancel
     /// it is no error: the step finds out.
     pub fn wait(&mut self, deadline: Option<Moment>) -> Result<()> {
-        let left = self.clock.left(deadline);
+        let left = deadline.map(|deadline| u32::try_from(deadline - self.now).unwrap_or(u32::MAX));
         let waited = match &mut self.stage {
             Stage::Talking(talk) => talk.wait(left),
             _ => sys::wait(&self.watches(), left).map_err(|error| wire_error(&error, self.phase())),
         };
+        self.now = self.clock.now();
         if self.is_cancelled() { Ok(()) } else { waited }
     }
 
     /// Ends the operation with an error, if the present phase has had its time.
     pub fn check_time(&mut self) -> Option<Box<Error>> {
-        if self.stage_deadline().is_none_or(|deadline| self.clock.now() < deadline) {
+        if self.stage_deadline().is_none_or(|deadline| self.now < deadline) {
             return None;
         }
         if let Stage::Talking(talk) = &mut self.stage {
@@ -174,10 +179,16 @@ impl Connection {
         }
     }
 
-    /// The time on the connection's clock.
+    /// The time when the last wait ended.
     #[must_use]
     pub fn now(&self) -> Moment {
-        self.clock.now()
+        self.now
+    }
+
+    /// Reads the clock: to be called before an operation is begun.
+    pub fn read_clock(&mut self) -> Moment {
+        self.now = self.clock.now();
+        self.now
     }
 
     fn is_cancelled(&self) -> bool {
@@ -227,7 +238,7 @@ impl Connection {
     }
 
     fn race(&mut self, addresses: Vec<SocketAddr>) -> Result<()> {
-        self.stage_since = self.clock.now();
+        self.stage_since = self.now;
         self.stage = Stage::Racing(Race::new(addresses, self.stage_since));
         Ok(())
     }
@@ -249,7 +260,7 @@ impl Connection {
             insecure_auth: self.plan.insecure_auth,
         });
         session.set_trace(observer.wants_records());
-        session.open(self.clock.now());
+        session.open(self.now);
         self.stage = Stage::Talking(Box::new(Talk { stream, session, peer, tls_info: None }));
         Ok(())
     }
@@ -267,16 +278,17 @@ impl Talk {
         plan: &Plan,
         source: &mut dyn Source,
         observer: &mut dyn Observer,
+        now: &mut Moment,
         clock: Clock,
         canceller: &Canceller,
     ) -> Option<Result<()>> {
         loop {
             if !self.stream.input().is_empty() {
-                self.session.handle_input(self.stream.input(), clock.now());
+                self.session.handle_input(self.stream.input(), *now);
                 self.stream.take_input();
             }
-            for record in self.session.take_trace() {
-                observer.record(&record);
+            if self.session.has_trace() {
+                self.session.take_trace().iter().for_each(|record| observer.record(record));
             }
             if canceller.is_cancelled() && self.session.want() != Want::Done {
                 self.session.handle_failure(cancel_error(self.session.phase()));
@@ -284,8 +296,8 @@ impl Talk {
             let moved = match self.session.want() {
                 Want::Done => return self.session.take_result(),
                 Want::Content => self.take_content(source),
-                Want::Write => self.write(clock),
-                Want::Tls => self.handshake(plan, clock),
+                Want::Write => self.write(now, clock),
+                Want::Tls => self.handshake(plan, *now),
                 Want::Read => self.finish_writing(),
             };
             match moved {
@@ -320,17 +332,21 @@ impl Talk {
     }
 
     /// True if something went out, or came in.
-    fn write(&mut self, clock: Clock) -> Result<bool> {
+    fn write(&mut self, now: &mut Moment, clock: Clock) -> Result<bool> {
         match self.stream.write(self.session.output()) {
             Ok(0) => Ok(false),
             Ok(count) => {
-                self.session.handle_written(count, clock.now());
+                // A long message may go out without a single wait.
+                if count >= OUTPUT_CHUNK / 2 {
+                    *now = clock.now();
+                }
+                self.session.handle_written(count, *now);
                 Ok(true)
             }
             // The server may have said why before it hung up.
             Err(error) => match self.stream.receive() {
                 Ok(_) if !self.stream.input().is_empty() => {
-                    self.session.handle_input(self.stream.input(), clock.now());
+                    self.session.handle_input(self.stream.input(), *now);
                     self.stream.take_input();
                     Err(error)
                 }
@@ -349,7 +365,7 @@ impl Talk {
     }
 
     /// True once TLS is up.
-    fn handshake(&mut self, plan: &Plan, clock: Clock) -> Result<bool> {
+    fn handshake(&mut self, plan: &Plan, now: Moment) -> Result<bool> {
         if !self.stream.is_tls() {
             let must_be_good = matches!(plan.security, Security::Required | Security::Implicit);
             let policy = if must_be_good && !plan.insecure_skip_verify { Policy::Enforce } else { Policy::Observe };
@@ -360,7 +376,7 @@ impl Talk {
         // Who switched the check off has said that this server may be trusted.
         let trusted = info.verified || plan.insecure_skip_verify;
         self.tls_info = Some(info);
-        self.session.handle_tls(trusted, clock.now());
+        self.session.handle_tls(trusted, now);
         Ok(true)
     }
 

@@ -17,7 +17,8 @@ impl Clock {
     /// The time since the start.
     #[must_use]
     pub fn now(self) -> Moment {
-        Moment(u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX))
+        let elapsed = self.0.elapsed();
+        Moment(elapsed.as_secs() * 1000 + u64::from(elapsed.subsec_millis()))
     }
 
     /// The milliseconds from now to a deadline; `None` if there is no deadline.

@@ -5,11 +5,15 @@
 
 use super::limits::{MAX_DOMAIN, MAX_LABEL, MAX_LOCAL_PART};
 use crate::error::{Code, Error, Result};
+use memchr::{memchr, memchr3};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A mailbox as it stands between the angle brackets of a RCPT command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mailbox<'a>(&'a str);
+pub struct Mailbox<'a> {
+    text: &'a str,
+    ascii: bool,
+}
 
 impl<'a> Mailbox<'a> {
     /// Takes `user@example.com`, `<user@example.com>`, `Name <user@example.com>`,
@@ -19,29 +23,26 @@ impl<'a> Mailbox<'a> {
     ///
     /// `INVALID_ADDRESS` or `TOO_LONG`, with the place and the reason.
     pub fn parse(text: &'a str) -> Result<Self> {
-        let bare = strip_display_name(text)?;
-        if bare.eq_ignore_ascii_case("postmaster") {
-            return Ok(Self(bare));
+        if is_ordinary(text.as_bytes()) {
+            return Ok(Self { text, ascii: true });
         }
-        check_mailbox(bare).map_err(|reason| invalid(text, reason))?;
-        Ok(Self(bare))
-    }
-
-    /// A text that came out of a mailbox before.
-    pub(super) fn parsed_before(text: &'a str) -> Self {
-        Self(text)
+        let bare = strip_display_name(text)?;
+        if !bare.eq_ignore_ascii_case("postmaster") {
+            check_mailbox(bare).map_err(|reason| invalid(text, reason))?;
+        }
+        Ok(Self { text: bare, ascii: bare.is_ascii() })
     }
 
     /// The mailbox without brackets.
     #[must_use]
     pub fn as_str(self) -> &'a str {
-        self.0
+        self.text
     }
 
     /// Whether it has characters beyond ASCII, so that it needs SMTPUTF8 (RFC 6531).
     #[must_use]
     pub fn needs_smtputf8(self) -> bool {
-        !self.0.is_ascii()
+        !self.ascii
     }
 }
 
@@ -62,10 +63,11 @@ impl<'a> ReversePath<'a> {
     ///
     /// As [`Mailbox::parse`].
     pub fn parse(text: &'a str) -> Result<Self> {
-        if text.trim() == "<>" {
+        let trimmed = trim_blanks(text);
+        if trimmed == "<>" {
             return Ok(Self::Null);
         }
-        if text.trim().is_empty() {
+        if trimmed.is_empty() {
             let what = "the sender is empty (write <> for a notification without a sender)";
             return Err(Error::caller(Code::INVALID_ADDRESS, what));
         }
@@ -127,22 +129,47 @@ impl HostName {
 /// Splits a list at its commas, those in quotes, in angle brackets or behind a
 /// backslash apart; blanks around each part are taken off, and empty parts left out.
 pub fn split_list(list: &str) -> impl Iterator<Item = &str> {
+    let mut rest = list;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let end = part_end(rest.as_bytes());
+            let part = trim_blanks(&rest[..end]);
+            rest = rest.get(end + 1..).unwrap_or_default();
+            if !part.is_empty() {
+                return Some(part);
+            }
+        }
+        None
+    })
+}
+
+/// Where the first part of a list ends. Only ASCII is looked for, so octets will do.
+fn part_end(list: &[u8]) -> usize {
+    if memchr3(b',', b'"', b'<', list).is_none() {
+        return list.len();
+    }
     let (mut quoted, mut escaped, mut angle) = (false, false, false);
-    list.split(move |c: char| {
+    for (at, octet) in list.iter().enumerate() {
         let was_escaped = std::mem::take(&mut escaped);
-        match c {
+        match octet {
             _ if was_escaped => {}
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            '<' if !quoted => angle = true,
-            '>' if !quoted => angle = false,
-            ',' => return !quoted && !angle,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'<' if !quoted => angle = true,
+            b'>' if !quoted => angle = false,
+            b',' if !quoted && !angle => return at,
             _ => {}
         }
-        false
-    })
-    .map(|part| part.trim_matches([' ', '\t']))
-    .filter(|part| !part.is_empty())
+    }
+    list.len()
+}
+
+fn trim_blanks(text: &str) -> &str {
+    let is_blank = |octet: &u8| *octet == b' ' || *octet == b'\t';
+    let octets = text.as_bytes();
+    let start = octets.iter().take_while(|octet| is_blank(octet)).count();
+    let end = octets.len() - octets[start..].iter().rev().take_while(|octet| is_blank(octet)).count();
+    &text[start..end]
 }
 
 fn invalid(text: &str, reason: String) -> Box<Error> {
@@ -154,11 +181,15 @@ fn invalid(text: &str, reason: String) -> Box<Error> {
 
 /// The mailbox of `Name <mailbox>`; a text without brackets as it is.
 fn strip_display_name(text: &str) -> Result<&str> {
-    if let Some(bad) = text.chars().find(|c| c.is_control()) {
+    // Octets are enough to look at where there is no character beyond ASCII.
+    let is_clean = |octet: &u8| matches!(octet, 0x20..=0x7E);
+    if !text.as_bytes().iter().all(is_clean)
+        && let Some(bad) = text.chars().find(|c| c.is_control())
+    {
         let reason = format!("it has the control character U+{:04X}", u32::from(bad));
         return Err(invalid(text, reason));
     }
-    let trimmed = text.trim_matches(' ');
+    let trimmed = trim_blanks(text);
     let Some(inner) = trimmed.strip_suffix('>') else {
         return Ok(trimmed);
     };
@@ -196,7 +227,7 @@ fn check_mailbox(text: &str) -> Check {
         }
         end
     } else {
-        let at = text.find('@').ok_or("it has no @")?;
+        let at = memchr(b'@', text.as_bytes()).ok_or("it has no @")?;
         check_dot_string(&text[..at])?;
         at
     };
@@ -227,19 +258,75 @@ fn check_dot_string(text: &str) -> Check {
     if text.is_empty() {
         return Err("it has nothing before the @".into());
     }
-    for atom in text.split('.') {
-        if atom.is_empty() {
-            return Err("its local part begins or ends with a dot, or has two in a row".into());
+    let mut before = b'.';
+    for octet in text.bytes() {
+        if octet == b'.' && before == b'.' {
+            return Err("its local part begins with a dot, or has two in a row".into());
         }
-        if let Some(bad) = atom.chars().find(|c| !is_atext(*c)) {
-            return Err(format!("its local part has {bad:?}, which needs quotes"));
+        if octet != b'.' && !is_atext(octet) {
+            return Err(format!("its local part has {:?}, which needs quotes", char::from(octet)));
         }
+        before = octet;
     }
-    Ok(())
+    if before == b'.' { Err("its local part ends with a dot".into()) } else { Ok(()) }
 }
 
-fn is_atext(c: char) -> bool {
-    c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || (!c.is_ascii() && !c.is_control())
+/// Part of an atom. What is beyond ASCII was found to be no control character
+/// before, and is for SMTPUTF8 to judge (RFC 6531 section 3.3).
+fn is_atext(octet: u8) -> bool {
+    CLASSES[usize::from(octet)] != Class::Special || octet >= 0x80
+}
+
+/// What an octet may be part of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// Letters and digits: local part and domain.
+    Letter,
+    /// What an atom of the local part may have besides.
+    Atom,
+    /// Everything else.
+    Special,
+}
+
+const CLASSES: [Class; 256] = {
+    let mut table = [Class::Special; 256];
+    let mut octet: u8 = 0;
+    while octet < 0x80 {
+        table[octet as usize] = match octet {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => Class::Letter,
+            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'/' | b'=' | b'?' | b'^'..=b'`' | b'{'..=b'~' => Class::Atom,
+            _ => Class::Special,
+        };
+        octet += 1;
+    }
+    table
+};
+
+/// Whether a mailbox is of the kind that nearly all are, found in one pass: a
+/// dot-string, an `@` and a short domain name, in ASCII. For all others
+/// [`check_mailbox`] decides, and says what is wrong; a test compares the two.
+fn is_ordinary(text: &[u8]) -> bool {
+    let Some(at) = text.iter().position(|octet| *octet == b'@') else { return false };
+    let (local, domain) = (&text[..at], &text[at + 1..]);
+    if local.len() > MAX_LOCAL_PART || domain.len() > MAX_LABEL {
+        return false;
+    }
+    let class = |octet: u8| CLASSES[usize::from(octet)];
+    are_joined(local, |octet| class(octet) != Class::Special, |octet| octet == b'.')
+        && are_joined(domain, |octet| class(octet) == Class::Letter, |octet| octet == b'.' || octet == b'-')
+}
+
+/// Whether a text is made of parts with one joint between two of them each.
+fn are_joined(text: &[u8], is_part: impl Fn(u8) -> bool, is_joint: impl Fn(u8) -> bool) -> bool {
+    let mut in_part = false;
+    for octet in text {
+        let before = in_part;
+        in_part = is_part(*octet);
+        if !(in_part || before && is_joint(*octet)) {
+            return false;
+        }
+    }
+    in_part
 }
 
 fn check_domain(text: &str) -> Check {
@@ -252,22 +339,23 @@ fn check_domain(text: &str) -> Check {
     if let Some(literal) = text.strip_prefix('[') {
         return check_literal(literal);
     }
-    text.split('.').try_for_each(check_label)
+    text.as_bytes().split(|octet| *octet == b'.').try_for_each(check_label)
 }
 
-fn check_label(label: &str) -> Check {
-    if label.is_empty() {
+fn check_label(label: &[u8]) -> Check {
+    let ([first, .., last] | [first @ last]) = label else {
         return Err("its domain begins or ends with a dot, or has two in a row".into());
-    }
-    if label.is_ascii() && label.len() > MAX_LABEL {
+    };
+    if label.len() > MAX_LABEL && label.is_ascii() {
         return Err(format!("a part of its domain may have at most {MAX_LABEL} octets"));
     }
     // The underscore is not in RFC 5321's grammar, but is in use for host names.
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || (!c.is_ascii() && !c.is_control());
-    if let Some(bad) = label.chars().find(|c| !allowed(*c)) {
-        return Err(format!("its domain has {bad:?}"));
+    // What is beyond ASCII is turned into an A-label, or refused, later.
+    let allowed = |octet: &u8| matches!(octet, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | 0x80..);
+    if let Some(bad) = label.iter().find(|octet| !allowed(octet)) {
+        return Err(format!("its domain has {:?}", char::from(*bad)));
     }
-    if label.starts_with('-') || label.ends_with('-') {
+    if *first == b'-' || *last == b'-' {
         return Err("a part of its domain begins or ends with a hyphen".into());
     }
     Ok(())
@@ -293,6 +381,7 @@ fn check_literal(text: &str) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn good_mailboxes() {
@@ -318,6 +407,20 @@ mod tests {
             &long_label,
         ] {
             assert_eq!(Mailbox::parse(text).map(Mailbox::as_str).ok(), Some(text));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_ordinary_in_one_pass_is_well_formed(text in "[ab.@_+!-]{0,12}|[a-z.-]{1,70}@[a-z.-]{1,70}") {
+            prop_assert!(!is_ordinary(text.as_bytes()) || check_mailbox(&text).is_ok(), "{}", text);
+        }
+    }
+
+    #[test]
+    fn most_mailboxes_are_ordinary() {
+        for text in ["user@example.com", "first.last+tag@sub.example.co.uk", "a@b"] {
+            assert!(is_ordinary(text.as_bytes()), "{text}");
         }
     }
 

@@ -1,11 +1,11 @@
 //! Commands as types: none can hold a CR, LF, NUL or other control character.
 
 use super::address::HostName;
+use super::envelope::Envelope;
 use crate::error::{Code, Error, Result};
-use std::io::Write as _;
 
-/// One command line. Mailboxes come out of an [`super::Envelope`], which only
-/// takes parsed ones.
+/// One command line. The mailboxes come out of an [`Envelope`], which only takes
+/// parsed ones.
 #[derive(Clone, Copy, Debug)]
 pub enum Command<'a> {
     /// `EHLO name`
@@ -15,9 +15,9 @@ pub enum Command<'a> {
     /// `STARTTLS` (RFC 3207)
     StartTls,
     /// `MAIL FROM:<sender>` with parameters
-    Mail(super::ReversePath<'a>, &'a [Parameter<'a>]),
-    /// `RCPT TO:<recipient>`
-    Rcpt(super::Mailbox<'a>),
+    Mail(&'a Envelope, &'a [Parameter<'a>]),
+    /// `RCPT TO:<recipient>`, the recipient by its number in the envelope
+    Rcpt(&'a Envelope, usize),
     /// `DATA`
     Data,
     /// `RSET`
@@ -33,13 +33,15 @@ impl Command<'_> {
             Self::Ehlo(name) => put(out, &["EHLO ", name.as_str()]),
             Self::Helo(name) => put(out, &["HELO ", name.as_str()]),
             Self::StartTls => put(out, &["STARTTLS"]),
-            Self::Mail(sender, parameters) => {
-                put(out, &["MAIL FROM:<", sender.as_str(), ">"]);
+            Self::Mail(envelope, parameters) => {
+                put(out, &["MAIL FROM:<", envelope.sender(), ">"]);
                 for parameter in *parameters {
                     parameter.write_to(out);
                 }
             }
-            Self::Rcpt(recipient) => put(out, &["RCPT TO:<", recipient.as_str(), ">"]),
+            Self::Rcpt(envelope, index) => {
+                put(out, &["RCPT TO:<", envelope.recipient(*index).unwrap_or_default(), ">"]);
+            }
             Self::Data => put(out, &["DATA"]),
             Self::Reset => put(out, &["RSET"]),
             Self::Quit => put(out, &["QUIT"]),
@@ -51,6 +53,22 @@ impl Command<'_> {
 fn put(out: &mut Vec<u8>, parts: &[&str]) {
     for part in parts {
         out.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// Appends a number in decimal, without the formatting machinery: it goes out
+/// with every message.
+#[allow(clippy::cast_possible_truncation)] // a digit
+fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return out.extend_from_slice(&digits[first..]);
+        }
     }
 }
 
@@ -66,7 +84,10 @@ pub enum Parameter<'a> {
 impl Parameter<'_> {
     fn write_to(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Size(octets) => write!(out, " SIZE={octets}").expect("a Vec takes everything"),
+            Self::Size(octets) => {
+                put(out, &[" SIZE="]);
+                put_number(out, *octets);
+            }
             Self::Other(text) => put(out, &[" ", text.0]),
         }
     }
@@ -119,17 +140,28 @@ mod tests {
     #[test]
     fn exact_lines() {
         let name = HostName::parse("a.example").expect("good");
-        let sender = ReversePath::parse("s@a.example").expect("good");
+        let mut envelope = Envelope::default();
+        envelope.begin(ReversePath::parse("s@a.example").expect("good"));
+        envelope.push(Mailbox::parse("r@b").expect("good"));
         let size = [Parameter::Size(10), Parameter::Other(ParameterText::parse("SMTPUTF8").expect("good"))];
         assert_eq!(line(Command::Ehlo(&name)), "EHLO a.example\r\n");
         assert_eq!(line(Command::Helo(&name)), "HELO a.example\r\n");
         assert_eq!(line(Command::StartTls), "STARTTLS\r\n");
-        assert_eq!(line(Command::Mail(sender, &[])), "MAIL FROM:<s@a.example>\r\n");
-        assert_eq!(line(Command::Mail(ReversePath::Null, &size)), "MAIL FROM:<> SIZE=10 SMTPUTF8\r\n");
-        assert_eq!(line(Command::Rcpt(Mailbox::parse("r@b").expect("good"))), "RCPT TO:<r@b>\r\n");
+        assert_eq!(line(Command::Mail(&envelope, &[])), "MAIL FROM:<s@a.example>\r\n");
+        assert_eq!(line(Command::Mail(&Envelope::default(), &size)), "MAIL FROM:<> SIZE=10 SMTPUTF8\r\n");
+        assert_eq!(line(Command::Rcpt(&envelope, 0)), "RCPT TO:<r@b>\r\n");
         assert_eq!(line(Command::Data), "DATA\r\n");
         assert_eq!(line(Command::Reset), "RSET\r\n");
         assert_eq!(line(Command::Quit), "QUIT\r\n");
+    }
+
+    #[test]
+    fn numbers() {
+        for number in [0, 9, 10, 1024, u64::MAX] {
+            let mut out = Vec::new();
+            put_number(&mut out, number);
+            assert_eq!(out, number.to_string().into_bytes());
+        }
     }
 
     #[test]

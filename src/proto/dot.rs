@@ -23,6 +23,8 @@ enum At {
 #[derive(Clone, Debug, Default)]
 pub struct DotStuffer {
     at: At,
+    /// The last line was a long one, so that the next is likely to be, too.
+    long_lines: bool,
 }
 
 impl DotStuffer {
@@ -31,15 +33,16 @@ impl DotStuffer {
         // What is before `copied` is in `out`; octets go over in runs as long as
         // nothing has to be put between them.
         let (mut copied, mut next) = (0, 0);
+        let Self { mut at, mut long_lines } = *self;
         while next < input.len() {
-            match self.at {
+            match at {
                 At::LineStart => {
                     if input[next] == b'.' {
                         out.extend_from_slice(&input[copied..next]);
                         out.push(b'.');
                         copied = next;
                     }
-                    self.at = At::InLine;
+                    at = At::InLine;
                 }
                 At::AfterCr => {
                     if input[next] == b'\n' {
@@ -49,23 +52,32 @@ impl DotStuffer {
                         out.push(b'\n');
                         copied = next;
                     }
-                    self.at = At::LineStart;
+                    at = At::LineStart;
                 }
                 At::InLine => {
-                    let Some(found) = find_line_end(&input[next..]) else { break };
+                    let rest = &input[next..];
+                    let Some(found) = find_line_end(rest, long_lines) else { break };
+                    long_lines = found >= NEAR;
                     next += found;
-                    if input[next] == b'\r' {
-                        self.at = At::AfterCr;
-                    } else {
-                        out.extend_from_slice(&input[copied..next]);
-                        out.push(b'\r');
-                        copied = next;
-                        self.at = At::LineStart;
+                    match rest[found..] {
+                        // Most lines end so, and the next begins with no dot.
+                        [b'\r', b'\n', first, ..] if first != b'.' => next += 2,
+                        [b'\r', ..] => {
+                            at = At::AfterCr;
+                            next += 1;
+                        }
+                        _ => {
+                            out.extend_from_slice(&input[copied..next]);
+                            out.push(b'\r');
+                            copied = next;
+                            at = At::LineStart;
+                            next += 1;
+                        }
                     }
-                    next += 1;
                 }
             }
         }
+        *self = Self { at, long_lines };
         out.extend_from_slice(&input[copied..]);
     }
 
@@ -80,11 +92,13 @@ impl DotStuffer {
     }
 }
 
+/// A line shorter than this is found octet by octet.
+const NEAR: usize = 8;
+
 /// The first CR or LF. Lines of a few octets are the worst case for a search
-/// that sets vectors up, so the first octets are looked at one by one.
-fn find_line_end(input: &[u8]) -> Option<usize> {
-    const NEAR: usize = 8;
-    let near = input.len().min(NEAR);
+/// that sets vectors up, so behind a short line octets are looked at one by one.
+fn find_line_end(input: &[u8], after_long_line: bool) -> Option<usize> {
+    let near = if after_long_line { 0 } else { input.len().min(NEAR) };
     let is_end = |octet: &u8| *octet == b'\r' || *octet == b'\n';
     if let Some(found) = input[..near].iter().position(is_end) {
         return Some(found);

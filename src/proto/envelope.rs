@@ -76,24 +76,21 @@ impl Envelope {
         self.recipients.is_empty()
     }
 
-    /// The sender.
+    /// The sender's mailbox without brackets, empty for `<>`.
     #[must_use]
-    pub fn sender(&self) -> ReversePath<'_> {
-        match &self.text[..self.sender_end] {
-            "" => ReversePath::Null,
-            sender => ReversePath::Mailbox(Mailbox::parsed_before(sender)),
-        }
+    pub fn sender(&self) -> &str {
+        &self.text[..self.sender_end]
     }
 
-    /// The mailbox of a recipient.
+    /// The mailbox of a recipient, without brackets.
     #[must_use]
-    pub fn recipient(&self, index: usize) -> Option<Mailbox<'_>> {
+    pub fn recipient(&self, index: usize) -> Option<&str> {
         let end = self.recipients.get(index)?.end;
         let start = match index.checked_sub(1) {
             Some(before) => self.recipients[before].end,
             None => self.sender_end,
         };
-        Some(Mailbox::parsed_before(&self.text[start..end]))
+        Some(&self.text[start..end])
     }
 
     /// What became of a recipient.
@@ -139,13 +136,13 @@ mod tests {
             envelope.begin(ReversePath::parse("s@a").expect("good"));
             envelope.push(Mailbox::parse("r1@b").expect("good"));
             envelope.push(Mailbox::parse("r2@c").expect("good"));
-            assert_eq!(envelope.sender().as_str(), "s@a");
-            assert_eq!(envelope.recipient(0).map(Mailbox::as_str), Some("r1@b"));
-            assert_eq!(envelope.recipient(1).map(Mailbox::as_str), Some("r2@c"));
+            assert_eq!(envelope.sender(), "s@a");
+            assert_eq!(envelope.recipient(0), Some("r1@b"));
+            assert_eq!(envelope.recipient(1), Some("r2@c"));
             assert_eq!(envelope.recipient(2), None);
             assert_eq!(envelope.count(RecipientState::NotTried), 2);
         }
         envelope.begin(ReversePath::Null);
-        assert!(envelope.is_empty() && envelope.sender() == ReversePath::Null);
+        assert!(envelope.is_empty() && envelope.sender().is_empty());
     }
 }

@@ -67,7 +67,15 @@ impl Reply {
         ServerReply { code: self.code, enhanced: self.enhanced(), text: text.chars().map(printable).collect() }
     }
 
-    fn clear(&mut self) {
+    /// Becomes the same as another reply, in the memory that it has.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.code = other.code;
+        self.text.clone_from(&other.text);
+        self.lines = other.lines;
+    }
+
+    /// Becomes no reply.
+    pub fn clear(&mut self) {
         self.code = 0;
         self.text.clear();
         self.lines = 0;
@@ -264,6 +272,9 @@ mod tests {
         parser.feed(b"550 caf\xe9\r\n").expect("a reply");
         assert_eq!(parser.reply().text(), b"caf\xe9");
         assert_eq!(parser.reply().to_record().text, "caf\u{fffd}");
+        let mut copy = Reply::default();
+        copy.copy_from(parser.reply());
+        assert_eq!(&copy, parser.reply());
     }
 
     #[test]

@@ -60,6 +60,10 @@ impl Trace {
         self.records.push(Record { direction: Direction::Server, code, text });
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
     pub(super) fn take(&mut self) -> Vec<Record> {
         std::mem::take(&mut self.records)
     }

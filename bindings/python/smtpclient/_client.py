@@ -183,12 +183,12 @@ class Client:
     """
 
     # A misspelt attribute, such as tls_mod, is an error and not a setting that is never read.
-    __slots__ = ("_handle", "_process", "_raised", "_callbacks", "__weakref__")
+    __slots__ = ("_handle", "_is_closed", "_process", "_raised", "_callbacks", "__weakref__")
 
     _handle: Optional[int]
 
     def __init__(self) -> None:
-        self._handle = None
+        self._is_closed = False
         self._process = os.getpid()
         # Exceptions of callbacks by thread, and the callbacks by number.
         self._raised: Dict[int, BaseException] = {}
@@ -336,6 +336,7 @@ class Client:
 
     def close(self) -> None:
         """Releases the client; a connection is closed without QUIT. May be called again."""
+        self._is_closed = True
         result = library.SmtpClientRelease(self._handle)
         # The handle is kept: the library knows it as one that was released, and says so.
         if result < 0 and result not in (CODES["SMTP_ERROR_INVALID_HANDLE"], CODES["SMTP_ERROR_FORKED"]):
@@ -364,7 +365,7 @@ class Client:
     def __del__(self) -> None:
         try:
             # A child process leaves its parent's clients alone.
-            if self._handle is not None and self._process == os.getpid():
+            if not self._is_closed and self._process == os.getpid():
                 library.SmtpClientRelease(self._handle)
         except Exception:
             # The interpreter may be half gone; there is nobody to tell.

@@ -1,6 +1,7 @@
 //! The session: the one place where the state of an SMTP conversation changes.
 //! This file has what the caller and the driver do, [`replies`] what each reply
-//! changes, and [`transaction`] the order in which an envelope goes out.
+//! changes, [`transaction`] the order in which an envelope goes out, and [`facts`]
+//! what can be asked.
 //!
 //! Rules they keep:
 //!
@@ -21,6 +22,7 @@
 //! [`Session::want`] says and report it with the `handle_` methods, until it says
 //! [`Want::Done`]; then take the result with [`Session::take_result`].
 
+mod facts;
 mod replies;
 mod transaction;
 
@@ -436,64 +438,15 @@ impl Session {
         self.result.take()
     }
 
+    /// Whether there are records to take.
+    #[must_use]
+    pub fn has_trace(&self) -> bool {
+        !self.trace.is_empty()
+    }
+
     /// The records made since the last call.
     pub fn take_trace(&mut self) -> Vec<Record> {
         self.trace.take()
-    }
-
-    /// Whether the conversation can go on.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.state != State::Closed
-    }
-
-    /// Whether EHLO was accepted.
-    #[must_use]
-    pub fn is_extended(&self) -> bool {
-        self.extended
-    }
-
-    /// What the server offers.
-    #[must_use]
-    pub fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
-    }
-
-    /// The last whole reply.
-    #[must_use]
-    pub fn last_reply(&self) -> &Reply {
-        self.parser.reply()
-    }
-
-    /// The mechanism that logged in.
-    #[must_use]
-    pub fn authenticated(&self) -> Option<Mechanism> {
-        self.authenticated
-    }
-
-    /// The fate of the last message.
-    #[must_use]
-    pub fn outcome(&self) -> Outcome {
-        self.mail.outcome
-    }
-
-    /// The last message's envelope, with what became of each recipient.
-    #[must_use]
-    pub fn envelope(&self) -> &Envelope {
-        &self.mail.envelope
-    }
-
-    /// Whether the server answered the end of the last message, in which case
-    /// [`Self::last_reply`] is that answer.
-    #[must_use]
-    pub fn has_final_reply(&self) -> bool {
-        self.mail.end_sent && self.mail.outcome != Outcome::Unknown
-    }
-
-    /// How many octets of the message were taken from the source.
-    #[must_use]
-    pub fn content_octets(&self) -> u64 {
-        self.mail.content_octets
     }
 
     /// The limits of the phases, which may be changed between commands.

@@ -145,7 +145,7 @@ impl Session {
             return self.handle_unexpected(Phase::Mail);
         }
         self.mail.outcome = Outcome::of_refusal(reply.code());
-        let sender = self.mail.envelope.sender().as_str().to_owned();
+        let sender = self.mail.envelope.sender().to_owned();
         let what = format!("the server refused the sender <{sender}>");
         let error = self.refusal(Code::SENDER_REJECTED, Phase::Mail, what).with_address(sender);
         self.mail.refusal = Some(error);

@@ -3,7 +3,6 @@
 
 use super::{Next, Outcome, Session, State};
 use crate::error::{Code, Error, Phase};
-use crate::proto::address::Mailbox;
 use crate::proto::command::{Command, Parameter};
 use crate::proto::envelope::RecipientState;
 use crate::proto::ledger::Pending;
@@ -40,18 +39,18 @@ impl Session {
         self.mail.next = Next::Rcpt(0);
         let from = self.out.end();
         let size = self.capabilities.size.and(self.mail.envelope.size()).map(Parameter::Size);
-        Command::Mail(self.mail.envelope.sender(), size.as_slice()).write_to(self.out.buffer());
+        Command::Mail(&self.mail.envelope, size.as_slice()).write_to(self.out.buffer());
         self.trace.command(self.out.since(from), None);
         self.ledger.enter(Pending::Mail);
     }
 
     fn queue_rcpt(&mut self, index: u32) {
-        let Some(recipient) = self.mail.envelope.recipient(index as usize) else {
+        if index as usize >= self.mail.envelope.len() {
             self.mail.next = Next::Data;
             return;
-        };
+        }
         let from = self.out.end();
-        Command::Rcpt(recipient).write_to(self.out.buffer());
+        Command::Rcpt(&self.mail.envelope, index as usize).write_to(self.out.buffer());
         self.mail.next = Next::Rcpt(index + 1);
         self.trace.command(self.out.since(from), None);
         self.ledger.enter(Pending::Rcpt(index));
@@ -69,7 +68,7 @@ impl Session {
         let envelope = &self.mail.envelope;
         let temporary = envelope.count(RecipientState::RefusedTemporary) > 0;
         self.mail.outcome = if temporary { Outcome::RejectedTemporary } else { Outcome::RejectedPermanent };
-        let first = envelope.recipient(0).map_or("", Mailbox::as_str);
+        let first = envelope.recipient(0).unwrap_or_default();
         let what = match envelope.len() {
             1 => format!("the server refused the recipient <{first}>"),
             count => format!("the server refused all {count} recipients, the first being <{first}>"),

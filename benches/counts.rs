@@ -1,0 +1,217 @@
+//! What one message costs in things that can be counted and repeat on any
+//! machine: user instructions (valgrind), system calls (strace), round trips (the
+//! server's own count) and allocations (a counting allocator), each as the slope
+//! between a short and a long run on one warm connection.
+//!
+//! ```sh
+//! cargo bench --bench counts
+//! ```
+//!
+//! Fails if a count is above its limit. Nothing here is timed.
+
+#![allow(unsafe_code, missing_docs, clippy::unwrap_used)]
+
+use smtpclient::ffi::*;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ffi::CString;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The limits for a message of 1 KiB with DATA on a warm connection.
+const MOST_INSTRUCTIONS: f64 = 8000.0;
+const MOST_SYSTEM_CALLS: f64 = 4.0;
+const MOST_ROUND_TRIPS: f64 = 2.1;
+const MOST_ALLOCATIONS: f64 = 0.0;
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: passes everything on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as our caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as our caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as our caller promises.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, mode, port, messages] = arguments.as_slice()
+        && mode == "--child"
+    {
+        return child(port.parse().unwrap(), messages.parse().unwrap());
+    }
+    parent();
+}
+
+/// Sends messages over one connection and prints the allocations of all but the first ten.
+fn child(port: u32, messages: usize) {
+    let message = message();
+    let (host, sender, recipient) = (text("127.0.0.1"), text("sender@example.com"), text("rcpt0@example.net"));
+    let client = SmtpClientCreate();
+    // SAFETY: live strings, a live message, a live client.
+    unsafe {
+        assert_eq!(SmtpConnect(client, host.as_ptr(), port, 0, 0), 0);
+        let mut before = 0;
+        for number in 0..messages {
+            if number == 10 {
+                before = ALLOCATIONS.load(Ordering::Relaxed);
+            }
+            let sent =
+                SmtpSendMessage(client, sender.as_ptr(), recipient.as_ptr(), message.as_ptr().cast(), message.len());
+            assert_eq!(sent, 0);
+        }
+        println!("{}", ALLOCATIONS.load(Ordering::Relaxed) - before);
+    }
+    assert_eq!(SmtpDisconnect(client), 0);
+    assert_eq!(SmtpClientRelease(client), 0);
+}
+
+fn text(text: &str) -> CString {
+    CString::new(text).unwrap()
+}
+
+/// 1 KiB: a header, and lines of 76 octets as an encoded attachment has them.
+fn message() -> Vec<u8> {
+    let mut message = b"From: sender@example.com\r\nTo: rcpt0@example.net\r\nSubject: bench\r\n\
+        Date: Mon, 01 Jan 2024 00:00:00 +0000\r\nMessage-ID: <1@bench.example>\r\n\r\n"
+        .to_vec();
+    let line = [&[b'A'; 76][..], b"\r\n"].concat();
+    while message.len() < 1022 {
+        message.extend_from_slice(&line[..line.len().min(1022 - message.len())]);
+    }
+    message.extend_from_slice(b"\r\n");
+    message
+}
+
+/// Counts a thing for a number of messages.
+type Count<'a> = &'a dyn Fn(usize) -> Result<f64, String>;
+
+fn parent() {
+    println!("per message of 1 KiB, DATA, one warm connection:");
+    let rows: [(&str, f64, Count<'_>); 4] = [
+        ("user instructions", MOST_INSTRUCTIONS, &instructions),
+        ("system calls", MOST_SYSTEM_CALLS, &system_calls),
+        ("round trips", MOST_ROUND_TRIPS, &round_trips),
+        ("allocations", MOST_ALLOCATIONS, &allocations),
+    ];
+    let mut failed = false;
+    for (name, most, count) in rows {
+        match (count(100), count(600)) {
+            (Ok(short), Ok(long)) => {
+                let slope = (long - short) / 500.0;
+                // The runs differ by a few calls of the loader's and the like.
+                let verdict = if slope > most + 0.05 { "ABOVE THE LIMIT" } else { "ok" };
+                failed |= verdict != "ok";
+                println!("  {name:<20} {slope:>9.2}   limit {most:>7.1}   {verdict}");
+            }
+            (Err(reason), _) | (_, Err(reason)) => println!("  {name:<20} not counted: {reason}"),
+        }
+    }
+    if failed {
+        std::process::exit(1);
+    }
+}
+
+fn instructions(messages: usize) -> Result<f64, String> {
+    let (printed, _) = run(&["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"], messages)?;
+    let line = printed.lines().find_map(|line| line.split_once("Collected : ")).ok_or("valgrind printed no count")?;
+    line.1.trim().parse().map_err(|error| format!("{error}"))
+}
+
+fn system_calls(messages: usize) -> Result<f64, String> {
+    let (printed, _) = run(&["strace", "-f", "-c"], messages)?;
+    let line = printed.lines().rfind(|line| line.ends_with("total")).ok_or("strace printed no total")?;
+    line.split_whitespace().nth(3).and_then(|count| count.parse().ok()).ok_or_else(|| format!("not understood: {line}"))
+}
+
+fn round_trips(messages: usize) -> Result<f64, String> {
+    run(&[], messages).map(|(_, turns)| turns as f64)
+}
+
+fn allocations(messages: usize) -> Result<f64, String> {
+    let (printed, _) = run(&[], messages)?;
+    printed.lines().next().and_then(|count| count.parse().ok()).ok_or_else(|| "no count".to_owned())
+}
+
+/// Runs a child under a tool against a sink of its own; gives what was printed
+/// and how many turns the sink counted.
+fn run(tool: &[&str], messages: usize) -> Result<(String, u64), String> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let sink = std::thread::spawn(move || sink(&listener.accept().unwrap().0));
+    let own = std::env::current_exe().unwrap();
+    let mut words: Vec<String> = tool.iter().map(|word| (*word).to_owned()).collect();
+    words.push(own.to_string_lossy().into_owned());
+    words.extend(["--child".to_owned(), port.to_string(), messages.to_string()]);
+    let output = match Command::new(&words[0]).args(&words[1..]).output() {
+        Ok(output) => output,
+        Err(error) => {
+            // Lets the sink go.
+            drop(TcpStream::connect(("127.0.0.1", port)));
+            return Err(format!("{} cannot be run ({error})", words[0]));
+        }
+    };
+    let printed = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    if !output.status.success() {
+        drop(TcpStream::connect(("127.0.0.1", port)));
+        return Err(printed);
+    }
+    Ok((printed, sink.join().unwrap()))
+}
+
+/// Accepts everything; gives the number of times it had to wait for the client.
+fn sink(mut stream: &TcpStream) -> u64 {
+    let _ = stream.set_nodelay(true);
+    let _ = stream.write_all(b"220 sink\r\n");
+    let (mut turns, mut in_message) = (0, false);
+    let mut input = Vec::new();
+    let mut buffer = [0; 65536];
+    loop {
+        let count = match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => return turns,
+            Ok(count) => count,
+        };
+        turns += 1;
+        input.extend_from_slice(&buffer[..count]);
+        let mut replies = Vec::new();
+        while let Some(end) = input.iter().position(|octet| *octet == b'\n') {
+            let line: Vec<u8> = input.drain(..=end).collect();
+            let reply: &[u8] = match line.as_slice() {
+                b".\r\n" if in_message => {
+                    in_message = false;
+                    b"250 2.0.0 Ok: queued as 4F1B2C3D4E\r\n"
+                }
+                _ if in_message => continue,
+                b"DATA\r\n" => {
+                    in_message = true;
+                    b"354 go on\r\n"
+                }
+                b"QUIT\r\n" => b"221 bye\r\n",
+                line if line.starts_with(b"EHLO") => b"250-sink\r\n250-PIPELINING\r\n250 SIZE 100000\r\n",
+                _ => b"250 2.1.0 Ok\r\n",
+            };
+            replies.extend_from_slice(reply);
+        }
+        let _ = stream.write_all(&replies);
+    }
+}

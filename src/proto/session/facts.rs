@@ -1,0 +1,65 @@
+//! What is known of a session: nothing here changes it.
+
+use super::{Session, State};
+use crate::proto::capabilities::Capabilities;
+use crate::proto::envelope::Envelope;
+use crate::proto::outcome::Outcome;
+use crate::proto::reply::Reply;
+use crate::proto::sasl::Mechanism;
+
+impl Session {
+    /// Whether the conversation can go on.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state != State::Closed
+    }
+
+    /// Whether EHLO was accepted.
+    #[must_use]
+    pub fn is_extended(&self) -> bool {
+        self.extended
+    }
+
+    /// What the server offers.
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// The last whole reply.
+    #[must_use]
+    pub fn last_reply(&self) -> &Reply {
+        self.parser.reply()
+    }
+
+    /// The mechanism that logged in.
+    #[must_use]
+    pub fn authenticated(&self) -> Option<Mechanism> {
+        self.authenticated
+    }
+
+    /// The fate of the last message.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.mail.outcome
+    }
+
+    /// The last message's envelope, with what became of each recipient.
+    #[must_use]
+    pub fn envelope(&self) -> &Envelope {
+        &self.mail.envelope
+    }
+
+    /// Whether the server answered the end of the last message, in which case
+    /// [`Self::last_reply`] is that answer.
+    #[must_use]
+    pub fn has_final_reply(&self) -> bool {
+        self.mail.end_sent && self.mail.outcome != Outcome::Unknown
+    }
+
+    /// How many octets of the message were taken from the source.
+    #[must_use]
+    pub fn content_octets(&self) -> u64 {
+        self.mail.content_octets
+    }
+}

@@ -1,0 +1,263 @@
+"""Real servers that this project did not write: what arrives, and what is refused."""
+
+import itertools
+import json
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+from cryptography import x509  # trustme needs it too
+
+import smtpclient
+from smtpclient import CallerError, Client, ServerError, WireError
+
+SERVERS = ["postfix", "dovecot-submission", "smtp-server", "aiosmtpd", "mail_server"]
+TLS_MODES = {
+    "plain": smtpclient.TLS_NONE,
+    "starttls": smtpclient.TLS_REQUIRED,
+    "tls": smtpclient.TLS_IMPLICIT,
+}
+
+LINE = b"%07d 0123456789012345678901234567890123456789012345678901234\r\n"
+
+# What follows the header and its empty line.
+BODIES = {
+    "dots": b".\r\n..\r\n.x\r\n...\r\nx.\r\n. \r\nend\r\n.last\r\n",
+    "8-bit": "Gr\u00fc\u00dfe \u20ac\r\n".encode() + bytes(range(0x80, 0x100)) + b"\r\n",
+    "998 octets": b"a" * 998 + b"\r\n" + b"." + b"b" * 997 + b"\r\n",
+    "empty": b"",
+    "no final line end": b"first\r\nlast",
+    "blanks": b"a  \r\n\t\r\n \r\n\r\n\r\nFrom here\r\n",
+    "2 MiB": b"".join(LINE % number for number in range(32768)),
+}
+
+marks = (f"{time.time_ns():x}-{number}" for number in itertools.count())
+
+
+def compose(body, mark):
+    # The mark comes first: what the servers put in front is told apart by it.
+    header = (
+        f"X-Mark: {mark}\r\nFrom: bob@example.test\r\nTo: alice@example.test\r\nSubject: test\r\n"
+        f"Date: Mon, 02 Nov 2026 10:00:00 +0000\r\nMessage-ID: <{mark}@client.example.test>\r\n"
+        "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+    )
+    return header.encode("ascii") + body
+
+
+def open_client(server, port, login):
+    client = Client()
+    client.ca_file = server.ca
+    client.timeout = 30000
+    client.local_name = "client.example.test"
+    client.tls_mode = TLS_MODES[port]
+    client.connect(server.tls_name if port != "plain" else server.host, server.ports[port])
+    if login:
+        client.authenticate(server.user, server.password)
+    return client
+
+
+def send(client, server, body, recipients="alice"):
+    mark = next(marks)
+    message = compose(body, mark)
+    addresses = [f"{local}@{server.domain}" for local in recipients.split()]
+    client.send_message(f"bob@{server.domain}", addresses, message)
+    return mark, message
+
+
+@pytest.mark.parametrize("login", [True, False], ids=["login", "no login"])
+@pytest.mark.parametrize("port", TLS_MODES)
+@pytest.mark.parametrize("name", SERVERS)
+def test_mail_arrives_octet_by_octet(servers, name, port, login):
+    server = servers(name)
+    with open_client(server, port, login) as client:
+        assert client.is_extended
+        assert client.tls_verified is (port != "plain")
+        assert (client.tls_protocol == "") is (port == "plain")
+        assert (client.auth_mechanism != "") is login
+        if not login and (name == "dovecot-submission" or (name == "mail_server" and port != "plain")):
+            with pytest.raises(ServerError) as failed:
+                send(client, server, b"x\r\n")
+            assert failed.value.result_code == 530
+            assert failed.value.safe_to_retry
+            return
+        sent = {}
+        for kind, body in BODIES.items():
+            sent[kind] = send(client, server, body)
+            assert client.outcome == smtpclient.OUTCOME_ACCEPTED
+            assert (client.recipients_accepted, client.recipients_refused) == (1, 0)
+            assert client.final_reply.startswith("250")
+    for kind, (mark, message) in sent.items():
+        # The library ends the last line, without which there is no end of data.
+        if not message.endswith(b"\r\n"):
+            message += b"\r\n"
+        # Not by assert alone, which would print 2 MiB.
+        same = server.stored(mark) == server.expected(message)
+        assert same, f"{kind} was changed"
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_bare_line_ends_are_made_whole(servers, name):
+    server = servers(name)
+    with open_client(server, "tls", True) as client:
+        mark, message = send(client, server, b"one\ntwo\rthree\r\n.\nfour\n.\r\nfive\n")
+    whole = message[: message.index(b"\r\n\r\n")] + b"\r\n\r\none\r\ntwo\r\nthree\r\n.\r\nfour\r\n.\r\nfive\r\n"
+    assert server.stored(mark) == server.expected(whole)
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_wrong_password_leaves_the_connection_open(servers, name):
+    server = servers(name)
+    with open_client(server, "tls", False) as client:
+        with pytest.raises(ServerError) as failed:
+            client.authenticate(server.user, "wrong")
+        assert failed.value.name == "SMTP_ERROR_AUTHENTICATION_FAILED"
+        assert failed.value.result_code == 535
+        assert "wrong" not in str(failed.value)
+        assert client.is_connected
+        client.authenticate(server.user, server.password)
+        assert client.auth_mechanism == "PLAIN"
+        mark, message = send(client, server, b"after the second try\r\n")
+    assert server.stored(mark) == server.expected(message)
+
+
+@pytest.mark.parametrize("name", [name for name in SERVERS if name != "dovecot-submission"])
+def test_a_refused_recipient_is_a_result(servers, name):
+    server = servers(name)
+    with open_client(server, "starttls", True) as client:
+        mark, message = send(client, server, b"for some\r\n", "reject alice later bob")
+        assert client.outcome == smtpclient.OUTCOME_ACCEPTED
+        assert (client.recipients_accepted, client.recipients_refused) == (2, 2)
+        refused = client.refused_recipients.splitlines()
+        assert [line.split(" ")[:2] for line in refused] == [
+            [f"reject@{server.domain}:", "550"],
+            [f"later@{server.domain}:", "451"],
+        ]
+    assert server.stored(mark) == server.expected(message)
+
+
+@pytest.mark.parametrize("name", [name for name in SERVERS if name != "dovecot-submission"])
+def test_no_recipient_is_left(servers, name):
+    server = servers(name)
+    outcomes = {"4": smtpclient.OUTCOME_REJECTED_TEMPORARY, "5": smtpclient.OUTCOME_REJECTED_PERMANENT}
+    assert len(server.refused) >= 2
+    with open_client(server, "plain", False) as client:
+        for address, code in server.refused.items():
+            with pytest.raises(ServerError) as failed:
+                send(client, server, b"for nobody\r\n", address.partition("@")[0])
+            error = failed.value
+            assert error.name == "SMTP_ERROR_RECIPIENTS_REJECTED"
+            assert error.result_code == int(code)
+            assert (error.outcome, error.safe_to_retry) == (outcomes[code[0]], True)
+            assert error.address == address
+            assert code in str(error) and error.reply.splitlines()[0][:40] in str(error)
+            assert (client.recipients_accepted, client.recipients_refused) == (0, 1)
+        # The session goes on.
+        mark, message = send(client, server, b"for alice\r\n")
+        assert client.outcome == smtpclient.OUTCOME_ACCEPTED
+    assert server.stored(mark) == server.expected(message)
+
+
+@pytest.mark.parametrize("name", ["postfix", "mail_server"])
+def test_the_queue_id_is_found(servers, name):
+    server = servers(name)
+    with open_client(server, "plain", False) as client:
+        send(client, server, b"x\r\n")
+        assert client.queue_id and client.final_reply.endswith(f"queued as {client.queue_id}")
+
+
+@pytest.mark.parametrize("name", ["postfix", "smtp-server", "aiosmtpd", "mail_server"])
+def test_a_message_above_the_size_limit_is_not_sent(servers, name):
+    server = servers(name)
+    with open_client(server, "plain", False) as client:
+        assert client.size_limit > 0
+        with pytest.raises(CallerError) as failed:
+            send(client, server, b"x" * 1000 + b"\r\n" * (client.size_limit // 2))
+        assert failed.value.name == "SMTP_ERROR_MESSAGE_TOO_LARGE"
+        assert (failed.value.outcome, failed.value.safe_to_retry) == (smtpclient.OUTCOME_NOT_SENT, True)
+
+
+def test_a_server_without_ehlo(servers):
+    server = servers("net-smtp-server")
+    # It keeps one message a connection, and delivers it at QUIT.
+    for kind in ("dots", "8-bit", "998 octets", "2 MiB"):
+        with open_client(server, "plain", False) as client:
+            assert not client.is_extended and client.extensions == ""
+            mark, message = send(client, server, BODIES[kind])
+            client.disconnect()
+        # It writes a line end more than it got.
+        assert server.stored(mark).rstrip(b"\r\n") == message.rstrip(b"\r\n"), kind
+
+
+# What the error must say of each kind of certificate: its code, and words of the sentence.
+BAD_CERTIFICATES = {
+    "wronghost": ("SMTP_ERROR_TLS_CERTIFICATE_NAME", ["localhost"]),
+    "expired": ("SMTP_ERROR_TLS_CERTIFICATE_EXPIRED", ["expired"]),
+    "selfsigned": ("SMTP_ERROR_TLS_CERTIFICATE_UNTRUSTED", ["trust"]),
+    "untrusted": ("SMTP_ERROR_TLS_CERTIFICATE_UNTRUSTED", ["trust"]),
+}
+
+
+def names_in_certificate(server):
+    """The DNS names in the certificate, as Python's own TLS reads it."""
+    certificate = x509.load_pem_x509_certificate(
+        ssl.get_server_certificate((server.host, server.ports["tls"])).encode("ascii")
+    )
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return names.get_values_for_type(x509.DNSName)
+
+
+@pytest.mark.parametrize("port", ["starttls", "tls"])
+@pytest.mark.parametrize(
+    "name, kind",
+    [(name, kind) for name in ("postfix", "smtp-server") for kind in ("wronghost", "expired", "selfsigned")]
+    + [("mail_server", kind) for kind in ("wronghost", "expired", "untrusted")],
+)
+def test_a_bad_certificate_is_refused(servers, name, kind, port):
+    server = servers(name, kind)
+    code, words = BAD_CERTIFICATES[kind]
+    with pytest.raises(WireError) as failed:
+        open_client(server, port, False)
+    error = failed.value
+    assert error.name == code
+    assert error.phase == smtpclient.PHASE_TLS
+    assert error.tls_reason and error.remedy
+    if kind == "wronghost":
+        found = names_in_certificate(server)
+        assert found and "localhost" not in found
+        words = words + found
+    for word in words:
+        assert word in str(error), (word, str(error))
+
+
+@pytest.mark.parametrize("kind", ["wronghost", "expired", "untrusted"])
+def test_tls_where_offered_takes_any_certificate_and_tells_why_it_is_bad(servers, kind):
+    server = servers("mail_server", kind)
+    with Client() as client:
+        client.ca_file = server.ca
+        client.connect(server.tls_name, server.ports["starttls"], timeout=20)
+        assert client.tls_protocol and not client.tls_verified
+        assert client.tls_objection
+
+
+def test_plain_text_where_tls_is_expected_and_the_other_way_round(servers):
+    server = servers("mail_server")
+    with Client() as client:
+        client.ca_file = server.ca
+        with pytest.raises(WireError) as failed:
+            client.connect("localhost", server.ports["plain"], timeout=10, options=smtpclient.OPTION_SECURE_IMPLICIT)
+        assert failed.value.name == "SMTP_ERROR_TLS_NOT_TLS"
+        with pytest.raises(ServerError) as refused:
+            client.connect("localhost", server.ports["plain"], timeout=10, options=smtpclient.OPTION_SECURE)
+        assert refused.value.name == "SMTP_ERROR_STARTTLS_UNAVAILABLE"
+
+
+def test_the_envelope_is_made_of_the_arguments_alone(servers):
+    server = servers("mail_server")
+    with open_client(server, "starttls", True) as client:
+        send(client, server, b"x\r\n", "carol dave")
+        number = client.queue_id
+    facts = json.loads((Path(server.envelopes) / f"{number}.json").read_text())
+    assert facts["from"] == f"bob@{server.domain}"
+    assert facts["to"] == [f"carol@{server.domain}", f"dave@{server.domain}"]
+    assert (facts["tls"], facts["login"]) == (True, server.user)
