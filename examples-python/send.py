@@ -3,7 +3,7 @@
 
     send.py --server mail.example.com --port 587 --tls required \\
             --user me --password-file secret.txt \\
-            --sender me@example.com --recipient you@example.org message.eml
+            --from me@example.com --to you@example.org message.eml
 """
 
 import argparse
@@ -56,9 +56,9 @@ def parse_arguments():
     password = parser.add_mutually_exclusive_group()
     password.add_argument("--password-file", metavar="FILE", help="file whose first line is the password")
     password.add_argument("--password", help="the password itself; others on this machine can see it in the process list")
-    parser.add_argument("--sender", required=True, metavar="ADDRESS", help="sender of the envelope")
+    parser.add_argument("--from", "--sender", dest="sender", required=True, metavar="ADDRESS", help="sender of the envelope")
     parser.add_argument(
-        "--recipient", required=True, action="append", metavar="ADDRESS", help="recipient; may be given several times"
+        "--to", "--recipient", dest="recipient", required=True, action="append", metavar="ADDRESS", help="recipient; may be given several times"
     )
     parser.add_argument("--subject", default="", help="subject of a message made from --text")
     parser.add_argument("--text", help="text of a message, instead of a finished one")

@@ -1048,7 +1048,8 @@ struct SmtpClient *SmtpClientCreate(void);
  * SMTP_ERROR_RELEASED. The memory goes with the last of them.
  *
  * @param client  the client; NULL is allowed and does nothing
- * @return 0, or SMTP_ERROR_INVALID_HANDLE if it was released before or never was a client
+ * @return 0; SMTP_ERROR_INVALID_HANDLE if it was released before or never was a
+ *         client; SMTP_ERROR_REENTRANT from within its own callback
  *
  * Threads: any; does not wait. Since 0.1.
  */
@@ -1203,8 +1204,7 @@ const char *SmtpGetLastErrorString(const struct SmtpClient *client);
  * @param length    set to the length of the whole text without its NUL; may be NULL
  * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL, with the buffer filled with as much as fits
  *
- * Threads: any, as SmtpGetLastError. Changes what SmtpGetLastError(NULL) says
- * only when it fails. Since 0.1.
+ * Threads: any, as SmtpGetLastError, whose answer it never changes. Since 0.1.
  */
 int32_t SmtpCopyLastErrorString(const struct SmtpClient *client,
                                 char *buffer,
@@ -1235,7 +1235,8 @@ int32_t SmtpSetString(struct SmtpClient *client, uint32_t property, const char *
  * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL, with the buffer filled with as
  *         much as fits and terminated; SMTP_ERROR_UNKNOWN_PROPERTY, SMTP_ERROR_WRITE_ONLY_PROPERTY
  *
- * Threads: any, also while a call runs and from within a callback. Since 0.1.
+ * Threads: any, also while a call runs and from within a callback. A failure
+ * leaves the client's last error as it is. Since 0.1.
  */
 int32_t SmtpGetString(const struct SmtpClient *client,
                       uint32_t property,
@@ -1264,7 +1265,8 @@ int32_t SmtpSetInteger(struct SmtpClient *client, uint32_t property, int64_t val
  * @param value     set to the value
  * @return 0, or SMTP_ERROR_UNKNOWN_PROPERTY, SMTP_ERROR_NULL_POINTER
  *
- * Threads: any, also while a call runs and from within a callback. Since 0.1.
+ * Threads: any, also while a call runs and from within a callback. A failure
+ * leaves the client's last error as it is. Since 0.1.
  */
 int32_t SmtpGetInteger(const struct SmtpClient *client, uint32_t property, int64_t *value);
 

@@ -115,7 +115,8 @@ fn functions_for_c_are_in_ffi_and_go_through_the_wrapper() {
         for definition in code.split("extern \"C\" fn Smtp").skip(1) {
             assert!(in_ffi, "{}", path.display());
             let body = definition.split("#[unsafe(no_mangle)]").next().unwrap();
-            let wrapped = ["on_client(", "plain(", "query("].iter().any(|wrapper| body.contains(wrapper));
+            let wrapped =
+                ["on_client(", "from_client(", "plain(", "query("].iter().any(|wrapper| body.contains(wrapper));
             assert!(wrapped, "{}: Smtp{}", path.display(), definition.lines().next().unwrap());
         }
         assert!(in_ffi || !code.contains("extern \"C\""), "{}", path.display());

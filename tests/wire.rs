@@ -354,3 +354,46 @@ fn nobody_listens_and_no_such_name() {
     assert!([Code::HOST_NOT_FOUND, Code::HOST_LOOKUP_FAILED].contains(&failure.code), "{failure:?}");
     assert_eq!(failure.phase, Phase::Resolve);
 }
+
+#[test]
+fn reading_about_a_failure_does_not_change_it() {
+    let client = Smtp::new();
+    let failure = client.connect_to("127.0.0.1:25", 25, 0).expect_err("the port is in the wrong place");
+    assert_eq!(failure.code, Code::INVALID_PARAMETER);
+    assert!(failure.sentence.contains("port as a parameter"), "{failure:?}");
+    let mut small = [0_u8; 4];
+    for property in [Property::ErrorRemedy as u32, 9999] {
+        // SAFETY: a live buffer of that size.
+        #[allow(unsafe_code)]
+        let code = unsafe {
+            smtpclient::ffi::SmtpGetString(client.0, property, small.as_mut_ptr().cast(), 4, std::ptr::null_mut())
+        };
+        assert!(code < 0);
+        assert_eq!(client.integer(Property::LastError), i64::from(Code::INVALID_PARAMETER.0));
+    }
+    for host in ["a..b", "-", "a b", "", "x\r\ny", &"a".repeat(300)] {
+        let failure = client.connect_to(host, 25, 0).expect_err(host);
+        assert_eq!((failure.code, failure.phase), (Code::INVALID_PARAMETER, Phase::Argument), "{failure:?}");
+    }
+}
+
+/// The outcome is that of the last call, also if its arguments were no good.
+#[test]
+fn bad_arguments_do_not_leave_the_outcome_of_the_message_before() {
+    let mut steps = envelope(true);
+    steps.push(Step::Expect(b"x\r\n.\r\n".to_vec()));
+    steps.push(Step::Send(b"250 ok\r\n".to_vec()));
+    let server = Scripted::start(steps);
+    let client = Smtp::new();
+    client.connect(server.port, 0).expect("connects");
+    client.send("a@x.example", "b@y.example", b"x").expect("sent");
+    assert_eq!(client.message_outcome(), "ACCEPTED");
+    // SAFETY: null is refused.
+    #[allow(unsafe_code)]
+    let code =
+        unsafe { smtpclient::ffi::SmtpSendMessage(client.0, std::ptr::null(), c"b@y".as_ptr(), std::ptr::null(), 0) };
+    assert_eq!(code, Code::NULL_POINTER.0);
+    assert_eq!(client.message_outcome(), "NOT_SENT");
+    assert_eq!(client.text(Property::FinalReply), "");
+    server.finish().expect("as scripted");
+}

@@ -4,20 +4,19 @@
 //! the thread whose turn it is takes: `turn` (who may operate), `inner` (what
 //! an operation works on), `shared` (what everybody may read, held for moments).
 
+use super::arguments::{Arguments, fill_envelope, plan};
 use super::event::{Event, EventKind, Sink};
 use super::options::Options;
-use super::property::{Access, Kind, Row};
 use super::settings::Settings;
 use super::status::Status;
 use super::turn::Turn;
-use crate::drive::{Connection, Memory, NoContent, Observer, Plan, Source, run};
+use crate::drive::{Connection, Memory, NoContent, Observer, Source, run};
 use crate::error::{Code, Error, Result};
 use crate::net::canceller::Canceller;
 use crate::net::sys::process_epoch;
 use crate::proto::sasl::Credentials;
-use crate::proto::{Envelope, HostName, Mailbox, Moment, Record, ReversePath, Secret, Security, Session, split_list};
+use crate::proto::{Envelope, Moment, Record, Secret, Session};
 use parking_lot::Mutex;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -26,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Client {
     turn: Turn,
     inner: Mutex<Inner>,
-    shared: Mutex<Shared>,
+    pub(super) shared: Mutex<Shared>,
     canceller: Arc<Canceller>,
     released: AtomicBool,
     poisoned: AtomicBool,
@@ -34,18 +33,20 @@ pub struct Client {
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+pub(super) struct Inner {
     connection: Option<Connection>,
     /// The connection broke, and the caller has not disconnected since.
     lost: bool,
+    /// The end of the connection is to be told, behind whatever else is.
+    end_untold: bool,
     envelope: Envelope,
     sink: Option<Arc<Sink>>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    settings: Settings,
-    status: Status,
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) status: Status,
 }
 
 impl Default for Client {
@@ -86,16 +87,19 @@ impl Client {
             let timeout = if timeout == 0 { settings.timeout } else { timeout };
             inner.lost = false;
             let connection = inner.connection.insert(Connection::open(plan, Arc::clone(&self.canceller))?);
-            let result = self.run(connection, inner.sink.as_ref(), &mut NoContent, timeout);
-            if result.is_err() && connection.session().is_none_or(|session| !session.is_open()) {
-                // The last reply stays readable; the connection is gone.
-                self.shared.lock().status.take_connection(inner.connection.as_ref());
-                inner.connection = None;
-                return result;
-            }
+            let mut result = self.run(connection, inner.sink.as_ref(), &mut NoContent, timeout);
+            // Also of a session that failed, the last reply stays readable.
             self.shared.lock().status.take_connection(inner.connection.as_ref());
             if result.is_ok() {
                 self.tell(inner.sink.as_ref(), &Event::plain(EventKind::Connect));
+            }
+            if self.canceller.end() && result.is_ok() {
+                result = Err(cancelled_late());
+                inner.end_untold = true;
+            }
+            if result.is_err() {
+                inner.connection = None;
+                self.shared.lock().status.take_disconnect();
             }
             result
         })
@@ -121,26 +125,28 @@ impl Client {
                 session.set_insecure_auth(settings.insecure_auth);
                 session.authenticate(credentials, now)
             };
-            self.command(inner, &mut NoContent, begin, Status::take_session)
+            self.command(inner, None, begin, Status::take_session)
         })
     }
 
     /// Sends a finished message. Its headers are not read: the envelope is made
-    /// of the arguments alone.
+    /// of the arguments alone. They are asked for when it is this call's turn.
     ///
     /// # Errors
     ///
     /// `NOT_CONNECTED`, `INVALID_ADDRESS`, `NO_RECIPIENTS` and the like before
     /// anything is sent; `RECIPIENTS_REJECTED` if all were refused; else whatever
     /// the attempt met. [`super::Property::Outcome`] says what became of the message.
-    pub fn send_message(&self, sender: &str, recipients: &str, message: &[u8]) -> Result<()> {
+    pub fn send_message<'a>(&self, arguments: impl FnOnce() -> Result<Arguments<'a>>) -> Result<()> {
         self.operate(|inner| {
+            // From here on the outcome is that of this message, whatever happens.
             self.shared.lock().status.begin_message();
+            let Arguments { sender, recipients, message } = arguments()?;
             inner.expect_connection()?;
             fill_envelope(&mut inner.envelope, sender, recipients)?;
             inner.envelope.set_size(Some(message.len() as u64));
             let begin = |session: &mut Session, now, envelope: &mut Envelope| session.send(envelope, now);
-            self.command(inner, &mut Memory(message), begin, Status::take_message)
+            self.command(inner, Some(&mut Memory(message)), begin, Status::take_message)
         })
     }
 
@@ -150,9 +156,7 @@ impl Client {
     ///
     /// `NOT_CONNECTED`, or whatever the attempt met.
     pub fn reset(&self) -> Result<()> {
-        self.operate(|inner| {
-            self.command(inner, &mut NoContent, |session, now, _| session.reset(now), Status::take_session)
-        })
+        self.operate(|inner| self.command(inner, None, |session, now, _| session.reset(now), Status::take_session))
     }
 
     /// Says QUIT and closes the connection. Once there is a connection this
@@ -168,12 +172,15 @@ impl Client {
                 return if lost { Ok(()) } else { Err(not_connected()) };
             };
             let now = connection.read_clock();
-            let timeouts = self.shared.lock().settings.timeouts.clone();
+            let (timeouts, timeout) = {
+                let shared = self.shared.lock();
+                (shared.settings.timeouts.clone(), shared.settings.timeout)
+            };
             if let Some(session) = connection.session_mut() {
                 *session.timeouts_mut() = timeouts;
                 if session.quit(now).is_ok() {
                     // Neither a refusal nor a time-out is of interest.
-                    let _ = self.run(&mut connection, inner.sink.as_ref(), &mut NoContent, 0);
+                    let _ = self.run(&mut connection, inner.sink.as_ref(), &mut NoContent, timeout);
                 }
                 if let Some(session) = connection.session() {
                     self.shared.lock().status.take_session(session);
@@ -181,7 +188,7 @@ impl Client {
             }
             drop(connection);
             self.shared.lock().status.take_connection(None);
-            self.tell(inner.sink.as_ref(), &Event::plain(EventKind::Disconnect));
+            inner.end_untold = true;
             Ok(())
         })
     }
@@ -198,7 +205,7 @@ impl Client {
     ///
     /// `REENTRANT` and the like.
     pub fn set_sink(&self, sink: Option<Sink>) -> Result<()> {
-        let before = self.operate(|inner| {
+        let before = self.when_free(|inner| {
             let wants_records = sink.as_ref().is_some_and(wants_records);
             if let Some(session) = inner.connection.as_mut().and_then(Connection::session_mut) {
                 session.set_trace(wants_records);
@@ -208,6 +215,15 @@ impl Client {
         // Its destructor is the caller's: run when it is nobody's turn.
         drop(before);
         Ok(())
+    }
+
+    /// Whether the calling thread is inside a call on this client: in its callback.
+    ///
+    /// # Errors
+    ///
+    /// `REENTRANT` if it is.
+    pub fn check_reentry(&self) -> Result<()> {
+        self.turn.check()
     }
 
     /// Ends the client: a running call is cancelled, those that wait get
@@ -235,60 +251,8 @@ impl Client {
     }
 }
 
-// Properties
+// Helpers
 impl Client {
-    /// Sets a text.
-    ///
-    /// # Errors
-    ///
-    /// `UNKNOWN_PROPERTY`, `READ_ONLY_PROPERTY`, `INVALID_PARAMETER`, `REENTRANT`.
-    pub fn set_text(&self, id: u32, value: &str) -> Result<()> {
-        let row = writable(id, Kind::Text)?;
-        self.operate(|_| self.shared.lock().settings.set_text(row.property, row.name, value))
-    }
-
-    /// Sets a number.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::set_text`].
-    pub fn set_integer(&self, id: u32, value: i64) -> Result<()> {
-        let row = writable(id, Kind::Integer)?;
-        if row.property == super::Property::LastError {
-            if value != 0 {
-                let what = "LAST_ERROR can only be set to 0, which clears it";
-                return Err(Error::caller(Code::INVALID_PARAMETER, what));
-            }
-            self.shared.lock().status.error = None;
-            return Ok(());
-        }
-        self.operate(|_| self.shared.lock().settings.set_integer(row.property, row.name, value))
-    }
-
-    /// Reads a text, also while a call runs.
-    ///
-    /// # Errors
-    ///
-    /// `UNKNOWN_PROPERTY`, `WRITE_ONLY_PROPERTY`.
-    pub fn text(&self, id: u32) -> Result<String> {
-        let row = readable(id, Kind::Text)?;
-        let shared = self.shared.lock();
-        let value = shared.settings.text(row.property).map(str::to_owned);
-        value.or_else(|| shared.status.text(row.property)).ok_or_else(|| unknown(id, Kind::Text))
-    }
-
-    /// Reads a number, also while a call runs.
-    ///
-    /// # Errors
-    ///
-    /// `UNKNOWN_PROPERTY`.
-    pub fn integer(&self, id: u32) -> Result<i64> {
-        let row = readable(id, Kind::Integer)?;
-        let shared = self.shared.lock();
-        let value = shared.settings.integer(row.property);
-        value.or_else(|| shared.status.integer(row.property)).ok_or_else(|| unknown(id, Kind::Integer))
-    }
-
     /// The last failure.
     #[must_use]
     pub fn last_error(&self) -> Option<Arc<Error>> {
@@ -299,38 +263,50 @@ impl Client {
     pub fn remember(&self, error: &Arc<Error>) {
         self.shared.lock().status.error = Some(Arc::clone(error));
     }
-}
 
-// Helpers
-impl Client {
-    /// Runs an operation when it is this call's turn.
-    fn operate<T>(&self, operation: impl FnOnce(&mut Inner) -> Result<T>) -> Result<T> {
+    /// Does something when it is this call's turn; a failure is told as an event.
+    pub(super) fn when_free<T>(&self, action: impl FnOnce(&mut Inner) -> Result<T>) -> Result<T> {
         let _held = self.turn.wait()?;
         if self.released.load(Ordering::Acquire) {
-            return Err(Error::caller(Code::RELEASED, "the client was released"));
+            return Err(released());
         }
         if self.poisoned.load(Ordering::Acquire) {
             let what = "an earlier internal error made this client unusable";
             return Err(Error::caller(Code::HANDLE_POISONED, what));
         }
-        let _running = Running::begin(&self.canceller);
-        // A release between the check and here found nothing to cancel.
-        if self.released.load(Ordering::Acquire) {
-            return Err(Error::caller(Code::RELEASED, "the client was released"));
+        let mut inner = self.inner.lock();
+        let result = action(&mut inner);
+        if let (Err(error), Some(sink)) = (&result, &inner.sink) {
+            self.tell_failure(sink, error);
         }
-        operation(&mut self.inner.lock())
+        if std::mem::take(&mut inner.end_untold) {
+            self.tell(inner.sink.as_ref(), &Event::plain(EventKind::Disconnect));
+        }
+        result
+    }
+
+    /// Runs an operation that can be cancelled when it is this call's turn.
+    fn operate<T>(&self, operation: impl FnOnce(&mut Inner) -> Result<T>) -> Result<T> {
+        self.when_free(|inner| {
+            let _running = Running::begin(&self.canceller);
+            // A release between the check before and here found nothing to cancel.
+            if self.released.load(Ordering::Acquire) {
+                return Err(released());
+            }
+            operation(inner)
+        })
     }
 
     /// Gives the session a command, runs it, and learns what came of it.
     fn command(
         &self,
         inner: &mut Inner,
-        source: &mut dyn Source,
+        source: Option<&mut dyn Source>,
         begin: impl FnOnce(&mut Session, Moment, &mut Envelope) -> Result<()>,
         learn: fn(&mut Status, &Session),
     ) -> Result<()> {
         inner.expect_connection()?;
-        let Inner { connection: slot, lost, envelope, sink } = inner;
+        let Inner { connection: slot, lost, end_untold, envelope, sink } = inner;
         let connection = slot.as_mut().ok_or_else(not_connected)?;
         let now = connection.read_clock();
         let session = connection.session_mut().ok_or_else(not_connected)?;
@@ -340,16 +316,21 @@ impl Client {
             shared.settings.timeout
         };
         begin(session, now, envelope)?;
-        let result = self.run(connection, sink.as_ref(), source, limit);
+        let is_message = source.is_some();
+        let result = self.run(connection, sink.as_ref(), source.unwrap_or(&mut NoContent), limit);
         let Some(session) = connection.session() else { return result };
         learn(&mut self.shared.lock().status, session);
-        if !session.is_open() {
+        // A cancel that came when the result was in has cost the connection, but
+        // the message, if it was one, is safe.
+        let cancelled = self.canceller.end() && session.is_open();
+        if cancelled || !session.is_open() {
             // Closed at once: the server must not wait for a client that is done.
             *slot = None;
             *lost = true;
-            self.tell(sink.as_ref(), &Event::plain(EventKind::Disconnect));
+            *end_untold = true;
+            self.shared.lock().status.take_disconnect();
         }
-        result
+        if cancelled && result.is_ok() && !is_message { Err(cancelled_late()) } else { result }
     }
 
     fn run(
@@ -361,19 +342,19 @@ impl Client {
     ) -> Result<()> {
         let limit = connection.now().limit(timeout).map(|end| (end, timeout));
         let mut observer = Teller { client: self, sink };
-        let result = run(connection, source, &mut observer, limit);
-        if let (Err(error), Some(sink)) = (&result, sink) {
-            let sentence = error.to_string();
-            let special = match error.code {
-                Code::TIMEOUT => Some(EventKind::Timeout),
-                Code::CANCELLED => Some(EventKind::Cancel),
-                _ => None,
-            };
-            for kind in special.into_iter().chain([EventKind::Error]) {
-                self.tell(Some(sink), &Event::of_error(kind, error, &sentence));
-            }
+        run(connection, source, &mut observer, limit)
+    }
+
+    fn tell_failure(&self, sink: &Arc<Sink>, error: &Error) {
+        let special = match error.code {
+            Code::TIMEOUT => Some(EventKind::Timeout),
+            Code::CANCELLED => Some(EventKind::Cancel),
+            _ => None,
+        };
+        let sentence = error.to_string();
+        for kind in special.into_iter().chain([EventKind::Error]) {
+            self.tell(Some(sink), &Event::of_error(kind, error, &sentence));
         }
-        result
     }
 
     fn tell(&self, sink: Option<&Arc<Sink>>, event: &Event<'_>) {
@@ -431,103 +412,18 @@ impl Inner {
     }
 }
 
+fn released() -> Box<Error> {
+    Error::caller(Code::RELEASED, "the client was released")
+}
+
+fn cancelled_late() -> Box<Error> {
+    Error::caller(Code::CANCELLED, "the operation was cancelled when it was about to end, and the connection with it")
+}
+
 fn not_connected() -> Box<Error> {
     Error::caller(Code::NOT_CONNECTED, "the client is not connected")
 }
 
 fn wants_records(sink: &Sink) -> bool {
     sink.wants(EventKind::Command) || sink.wants(EventKind::Reply)
-}
-
-fn fill_envelope(envelope: &mut Envelope, sender: &str, recipients: &str) -> Result<()> {
-    let sender = ReversePath::parse(sender)?;
-    if let ReversePath::Mailbox(mailbox) = sender {
-        expect_ascii(mailbox)?;
-    }
-    envelope.begin(sender);
-    for recipient in split_list(recipients) {
-        let mailbox = Mailbox::parse(recipient)?;
-        expect_ascii(mailbox)?;
-        envelope.push(mailbox);
-    }
-    if envelope.is_empty() {
-        return Err(Error::caller(Code::NO_RECIPIENTS, "the list of recipients is empty"));
-    }
-    Ok(())
-}
-
-fn expect_ascii(mailbox: Mailbox<'_>) -> Result<()> {
-    if !mailbox.needs_smtputf8() {
-        return Ok(());
-    }
-    let what = format!("the address {} needs SMTPUTF8, which this version does not send", mailbox.as_str());
-    Err(Error::caller(Code::SMTPUTF8_REQUIRED, what).with_address(mailbox.as_str()))
-}
-
-/// What a connection is to be like, from the arguments and the properties.
-fn plan(settings: &Settings, host: Option<&str>, port: u16, options: Options) -> Result<Plan> {
-    let options = if options == Options::NONE { settings.options } else { options };
-    let host = host.filter(|host| !host.is_empty()).unwrap_or(&settings.host);
-    if host.is_empty() {
-        return Err(Error::caller(Code::INVALID_PARAMETER, "no host was given, neither here nor as a property"));
-    }
-    if host.chars().any(|c| c.is_control() || c == ' ') || !host.is_ascii() {
-        let what = format!("\"{}\" is not a host name", host.escape_debug());
-        return Err(Error::caller(Code::INVALID_PARAMETER, what));
-    }
-    let port = if port == 0 { settings.port } else { port };
-    let security = options.security(settings.security, port);
-    let port = match (port, security) {
-        (0, Security::Implicit) => 465,
-        (0, _) => 25,
-        (port, _) => port,
-    };
-    let extended = !options.has(Options::BASIC);
-    if !extended && security == Security::Required {
-        let what = "SMTP_OPTION_BASIC excludes the TLS mode \"required\": STARTTLS needs EHLO";
-        return Err(Error::caller(Code::INVALID_PARAMETER, what));
-    }
-    let local_name = match settings.local_name.as_str() {
-        "" => None,
-        name => Some(HostName::parse(name)?),
-    };
-    Ok(Plan {
-        host: host.to_owned(),
-        port,
-        local_name,
-        extended,
-        security,
-        ca_file: (!settings.ca_file.is_empty()).then(|| PathBuf::from(&settings.ca_file)),
-        insecure_skip_verify: settings.insecure_skip_verify || options.has(Options::TRUSTEDSITE),
-        insecure_auth: settings.insecure_auth,
-        timeouts: settings.timeouts.clone(),
-    })
-}
-
-fn row(id: u32, kind: Kind) -> Result<&'static Row> {
-    Row::of(id).filter(|row| row.kind == kind).ok_or_else(|| unknown(id, kind))
-}
-
-fn writable(id: u32, kind: Kind) -> Result<&'static Row> {
-    let row = row(id, kind)?;
-    if row.access == Access::ReadOnly {
-        return Err(Error::caller(Code::READ_ONLY_PROPERTY, format!("{} can only be read", row.name)));
-    }
-    Ok(row)
-}
-
-fn readable(id: u32, kind: Kind) -> Result<&'static Row> {
-    let row = row(id, kind)?;
-    if row.access == Access::WriteOnly {
-        return Err(Error::caller(Code::WRITE_ONLY_PROPERTY, format!("{} can only be set", row.name)));
-    }
-    Ok(row)
-}
-
-fn unknown(id: u32, kind: Kind) -> Box<Error> {
-    let kind = match kind {
-        Kind::Text => "text",
-        Kind::Integer => "integer",
-    };
-    Error::caller(Code::UNKNOWN_PROPERTY, format!("there is no {kind} property {id}"))
 }

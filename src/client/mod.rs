@@ -1,5 +1,7 @@
 //! The thread-safe client: properties, operations, results, events, cancelling.
 
+mod access;
+mod arguments;
 mod core;
 mod event;
 mod options;
@@ -9,6 +11,7 @@ mod status;
 mod turn;
 
 pub use self::core::Client;
+pub use arguments::Arguments;
 pub use event::{EVENTS, Event, EventKind, Sink};
 pub use options::{OPTIONS, Options};
 pub use property::{Access, Kind, Property, Row, TABLE};

@@ -75,6 +75,11 @@ impl Status {
         self.reply.copy_from(session.last_reply());
     }
 
+    /// Takes note that the connection is gone; what was learnt of it stays readable.
+    pub(super) fn take_disconnect(&mut self) {
+        self.connected = false;
+    }
+
     /// Forgets the last message: a new one is begun.
     pub(super) fn begin_message(&mut self) {
         self.outcome = Outcome::NotSent;

@@ -33,8 +33,7 @@ impl Turn {
         let me = thread_mark();
         let mut state = self.state.lock();
         if state.owner == me {
-            let what = "the client was called from within its own callback";
-            return Err(Error::caller(Code::REENTRANT, what));
+            return Err(reentrant());
         }
         let ticket = state.next_ticket;
         state.next_ticket += 1;
@@ -44,6 +43,21 @@ impl Turn {
         state.owner = me;
         Ok(Held(self))
     }
+}
+
+impl Turn {
+    /// Whether it is this thread's turn already.
+    ///
+    /// # Errors
+    ///
+    /// `REENTRANT` if it is.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.state.lock().owner == thread_mark() { Err(reentrant()) } else { Ok(()) }
+    }
+}
+
+fn reentrant() -> Box<Error> {
+    Error::caller(Code::REENTRANT, "the client was called from within its own callback")
 }
 
 impl Drop for Held<'_> {

@@ -283,7 +283,8 @@ impl Talk {
         canceller: &Canceller,
     ) -> Option<Result<()>> {
         loop {
-            if !self.stream.input().is_empty() {
+            // What comes along with the end of a handshake waits until it is reported.
+            if !self.stream.input().is_empty() && self.session.want() != Want::Tls {
                 self.session.handle_input(self.stream.input(), *now);
                 self.stream.take_input();
             }

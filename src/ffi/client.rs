@@ -3,7 +3,7 @@
 use super::entry::{on_client, plain, query};
 use super::handle::{self, SmtpClient};
 use super::text::{octets, optional, required};
-use crate::client::{Client, Options};
+use crate::client::{Arguments, Client, Options};
 use crate::error::{Code, Error};
 use crate::proto::Secret;
 use std::ffi::{c_char, c_void};
@@ -32,7 +32,8 @@ pub extern "C" fn SmtpClientCreate() -> *mut SmtpClient {
 /// SMTP_ERROR_RELEASED. The memory goes with the last of them.
 ///
 /// @param client  the client; NULL is allowed and does nothing
-/// @return 0, or SMTP_ERROR_INVALID_HANDLE if it was released before or never was a client
+/// @return 0; SMTP_ERROR_INVALID_HANDLE if it was released before or never was a
+///         client; SMTP_ERROR_REENTRANT from within its own callback
 ///
 /// Threads: any; does not wait. Since 0.1.
 #[unsafe(no_mangle)]
@@ -43,6 +44,7 @@ pub extern "C" fn SmtpClientRelease(client: *mut SmtpClient) -> i32 {
             // connection that its parent goes on using.
             let found = handle::find(client)?;
             found.check_process()?;
+            found.check_reentry()?;
             handle::remove(client)?.release();
         }
         Ok(0)
@@ -166,11 +168,16 @@ pub unsafe extern "C" fn SmtpSendMessage(
     length: usize,
 ) -> i32 {
     on_client(client, |client| {
-        // SAFETY: as our caller promises.
-        let (sender, recipients, message) = unsafe {
-            (required(sender, "sender")?, required(recipients, "recipients")?, octets(message, length, "message")?)
-        };
-        client.send_message(sender, recipients, message)?;
+        client.send_message(|| {
+            // SAFETY: as our caller promises.
+            unsafe {
+                Ok(Arguments {
+                    sender: required(sender, "sender")?,
+                    recipients: required(recipients, "recipients")?,
+                    message: octets(message, length, "message")?,
+                })
+            }
+        })?;
         Ok(0)
     })
 }

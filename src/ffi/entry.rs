@@ -16,7 +16,8 @@ thread_local! {
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Runs a function on a client: 0 or a positive number is success.
+/// Runs an operation on a client: 0 or a positive number is success. A failure
+/// becomes the client's last one.
 pub(super) fn on_client(handle: *const SmtpClient, body: impl FnOnce(&Client) -> Result<i32>) -> i32 {
     let mut client = None;
     let outcome = guarded(|| {
@@ -25,6 +26,16 @@ pub(super) fn on_client(handle: *const SmtpClient, body: impl FnOnce(&Client) ->
         body(found)
     });
     finish(outcome, client.as_deref())
+}
+
+/// Reads from a client. A failure is this thread's alone: reading what is known
+/// of the client's last failure must not change it.
+pub(super) fn from_client(handle: *const SmtpClient, body: impl FnOnce(&Client) -> Result<i32>) -> i32 {
+    plain(|| {
+        let client = handle::find(handle)?;
+        client.check_process()?;
+        body(&client)
+    })
 }
 
 /// Runs a function that needs no client.
@@ -40,18 +51,14 @@ pub(super) fn query<T>(fallback: T, body: impl FnOnce() -> T) -> T {
 
 /// The failure of this thread's last call.
 pub(super) fn last_failure() -> Option<Arc<Error>> {
-    LAST.with_borrow(Clone::clone)
+    // Gone while the thread's own destructors run.
+    LAST.try_with(|last| last.borrow().clone()).ok().flatten()
 }
 
 fn finish(outcome: Result<i32>, client: Option<&Client>) -> i32 {
     match outcome {
         Ok(value) => {
-            // Most calls succeed after one that did: nothing to write then.
-            LAST.with_borrow_mut(|last| {
-                if last.is_some() {
-                    *last = None;
-                }
-            });
+            keep(None);
             value
         }
         Err(error) => {
@@ -66,10 +73,21 @@ fn finish(outcome: Result<i32>, client: Option<&Client>) -> i32 {
                     client.remember(&error);
                 }
             }
-            LAST.set(Some(error));
+            keep(Some(error));
             code.0
         }
     }
+}
+
+/// Keeps the failure of this thread's last call. While the thread's destructors
+/// run there is nowhere to keep it, and the code alone has to do.
+fn keep(failure: Option<Arc<Error>>) {
+    let _ = LAST.try_with(|last| {
+        // Most calls succeed after one that did: nothing to write then.
+        if failure.is_some() || last.borrow().is_some() {
+            *last.borrow_mut() = failure;
+        }
+    });
 }
 
 /// Turns a panic into an error, and keeps it off the host program's stderr.
@@ -79,7 +97,7 @@ fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     let result = catch_unwind(AssertUnwindSafe(body));
     INSIDE.set(before);
     result.unwrap_or_else(|_| {
-        let what = format!("internal error: {}", PANIC.take());
+        let what = format!("internal error: {}", PANIC.try_with(RefCell::take).unwrap_or_default());
         Err(Error::new(Code::INTERNAL, Phase::Argument, what))
     })
 }
@@ -92,7 +110,7 @@ fn silence_own_panics() {
         let others = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             if INSIDE.get() {
-                PANIC.set(info.to_string());
+                let _ = PANIC.try_with(|said| said.replace(info.to_string()));
             } else {
                 others(info);
             }

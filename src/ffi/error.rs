@@ -1,6 +1,6 @@
 //! The last error.
 
-use super::entry::{last_failure, plain, query};
+use super::entry::{last_failure, query};
 use super::handle::{self, SmtpClient};
 use super::text::copy_out;
 use crate::error::{Code, Error};
@@ -38,10 +38,12 @@ pub extern "C" fn SmtpGetLastError(client: *const SmtpClient) -> i32 {
 pub extern "C" fn SmtpGetLastErrorString(client: *const SmtpClient) -> *const c_char {
     query(c"".as_ptr(), || {
         let text = CString::new(sentence(client).into_bytes()).unwrap_or_default();
-        TEXT.with_borrow_mut(|kept| {
-            *kept = text;
-            kept.as_ptr()
-        })
+        // Gone while the thread's own destructors run.
+        let kept = TEXT.try_with(|kept| {
+            *kept.borrow_mut() = text;
+            kept.borrow().as_ptr()
+        });
+        kept.unwrap_or(c"".as_ptr())
     })
 }
 
@@ -53,8 +55,7 @@ pub extern "C" fn SmtpGetLastErrorString(client: *const SmtpClient) -> *const c_
 /// @param length    set to the length of the whole text without its NUL; may be NULL
 /// @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL, with the buffer filled with as much as fits
 ///
-/// Threads: any, as SmtpGetLastError. Changes what SmtpGetLastError(NULL) says
-/// only when it fails. Since 0.1.
+/// Threads: any, as SmtpGetLastError, whose answer it never changes. Since 0.1.
 ///
 /// # Safety
 ///
@@ -66,14 +67,12 @@ pub unsafe extern "C" fn SmtpCopyLastErrorString(
     capacity: usize,
     length: *mut usize,
 ) -> i32 {
-    let text = query(String::new(), || sentence(client));
-    // SAFETY: as our caller promises.
-    let copy = || unsafe { copy_out(&text, buffer, capacity, length) };
-    match query(None, || Some(copy())) {
-        Some(Ok(value)) => value,
-        Some(Err(error)) => plain(|| Err(error)),
-        None => Code::INTERNAL.0,
-    }
+    query(Code::INTERNAL.0, || {
+        let text = sentence(client);
+        // SAFETY: as our caller promises.
+        let copied = unsafe { copy_out(&text, buffer, capacity, length) };
+        copied.unwrap_or_else(|error| error.code.0)
+    })
 }
 
 fn last_of(client: *const SmtpClient) -> Option<Arc<Error>> {

@@ -1,6 +1,6 @@
 //! Properties in and out.
 
-use super::entry::on_client;
+use super::entry::{from_client, on_client};
 use super::handle::SmtpClient;
 use super::text::{copy_out, null, optional};
 use std::ffi::c_char;
@@ -38,7 +38,8 @@ pub unsafe extern "C" fn SmtpSetString(client: *mut SmtpClient, property: u32, v
 /// @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL, with the buffer filled with as
 ///         much as fits and terminated; SMTP_ERROR_UNKNOWN_PROPERTY, SMTP_ERROR_WRITE_ONLY_PROPERTY
 ///
-/// Threads: any, also while a call runs and from within a callback. Since 0.1.
+/// Threads: any, also while a call runs and from within a callback. A failure
+/// leaves the client's last error as it is. Since 0.1.
 ///
 /// # Safety
 ///
@@ -51,7 +52,7 @@ pub unsafe extern "C" fn SmtpGetString(
     capacity: usize,
     length: *mut usize,
 ) -> i32 {
-    on_client(client, |client| {
+    from_client(client, |client| {
         let text = client.text(property)?.replace('\0', " ");
         // SAFETY: as our caller promises.
         unsafe { copy_out(&text, buffer, capacity, length) }
@@ -82,14 +83,15 @@ pub extern "C" fn SmtpSetInteger(client: *mut SmtpClient, property: u32, value: 
 /// @param value     set to the value
 /// @return 0, or SMTP_ERROR_UNKNOWN_PROPERTY, SMTP_ERROR_NULL_POINTER
 ///
-/// Threads: any, also while a call runs and from within a callback. Since 0.1.
+/// Threads: any, also while a call runs and from within a callback. A failure
+/// leaves the client's last error as it is. Since 0.1.
 ///
 /// # Safety
 ///
 /// `value` is null or points to an `int64_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn SmtpGetInteger(client: *const SmtpClient, property: u32, value: *mut i64) -> i32 {
-    on_client(client, |client| {
+    from_client(client, |client| {
         if value.is_null() {
             return Err(null("value"));
         }

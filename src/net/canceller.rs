@@ -8,19 +8,23 @@ use super::waker::Waker;
 use parking_lot::Mutex;
 use socket2::Socket;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// No operation is running.
+const IDLE: u8 = 0;
+/// One is running.
+const RUNNING: u8 = 1;
+/// One is running and was cancelled.
+const CANCELLED: u8 = 2;
 
 /// Shared by a client, the operation that runs on it, and whoever may cancel.
+///
+/// A cancel interrupts with `target` locked, so that it is over before the
+/// operation lets go of what it waits on, and never meets the next one's.
 #[derive(Debug, Default)]
 pub struct Canceller {
-    cancelled: AtomicBool,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    running: bool,
-    target: Option<Target>,
+    state: AtomicU8,
+    target: Mutex<Option<Target>>,
 }
 
 /// What an operation waits on.
@@ -47,35 +51,31 @@ impl Target {
 impl Canceller {
     /// Marks the beginning of an operation; what was cancelled before is forgotten.
     pub fn begin(&self) {
-        let mut state = self.state.lock();
-        state.running = true;
-        self.cancelled.store(false, Ordering::Relaxed);
+        self.state.store(RUNNING, Ordering::SeqCst);
     }
 
-    /// Marks the end of an operation.
-    pub fn end(&self) {
-        self.state.lock().running = false;
+    /// Marks the end of an operation, which nobody can cancel any more; true if
+    /// somebody did before.
+    pub fn end(&self) -> bool {
+        self.state.swap(IDLE, Ordering::SeqCst) == CANCELLED
     }
 
     /// Says what the operation waits on from now on.
     pub fn set_target(&self, target: Option<Target>) {
-        let mut state = self.state.lock();
+        let mut present = self.target.lock();
         if self.is_cancelled()
             && let Some(target) = &target
         {
             target.interrupt();
         }
-        state.target = target;
+        *present = target;
     }
 
     /// Cancels the running operation; without one, does nothing. Never waits.
     pub fn cancel(&self) {
-        let state = self.state.lock();
-        if !state.running {
-            return;
-        }
-        self.cancelled.store(true, Ordering::Relaxed);
-        if let Some(target) = &state.target {
+        let target = self.target.lock();
+        let running = self.state.compare_exchange(RUNNING, CANCELLED, Ordering::SeqCst, Ordering::SeqCst);
+        if let (Ok(_), Some(target)) = (running, &*target) {
             target.interrupt();
         }
     }
@@ -83,6 +83,6 @@ impl Canceller {
     /// Whether the running operation was cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+        self.state.load(Ordering::SeqCst) == CANCELLED
     }
 }

@@ -30,23 +30,24 @@ impl Command<'_> {
     /// Appends the line, CRLF included.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Ehlo(name) => put(out, &["EHLO ", name.as_str()]),
-            Self::Helo(name) => put(out, &["HELO ", name.as_str()]),
-            Self::StartTls => put(out, &["STARTTLS"]),
+            Self::Ehlo(name) => put(out, &["EHLO ", name.as_str(), "\r\n"]),
+            Self::Helo(name) => put(out, &["HELO ", name.as_str(), "\r\n"]),
+            Self::StartTls => put(out, &["STARTTLS\r\n"]),
+            Self::Mail(envelope, []) => put(out, &["MAIL FROM:<", envelope.sender(), ">\r\n"]),
             Self::Mail(envelope, parameters) => {
                 put(out, &["MAIL FROM:<", envelope.sender(), ">"]);
                 for parameter in *parameters {
                     parameter.write_to(out);
                 }
+                put(out, &["\r\n"]);
             }
             Self::Rcpt(envelope, index) => {
-                put(out, &["RCPT TO:<", envelope.recipient(*index).unwrap_or_default(), ">"]);
+                put(out, &["RCPT TO:<", envelope.recipient(*index).unwrap_or_default(), ">\r\n"]);
             }
-            Self::Data => put(out, &["DATA"]),
-            Self::Reset => put(out, &["RSET"]),
-            Self::Quit => put(out, &["QUIT"]),
+            Self::Data => put(out, &["DATA\r\n"]),
+            Self::Reset => put(out, &["RSET\r\n"]),
+            Self::Quit => put(out, &["QUIT\r\n"]),
         }
-        out.extend_from_slice(b"\r\n");
     }
 }
 

@@ -6,6 +6,7 @@
 //! a line end gets one. Everything else goes out as it came in.
 
 use memchr::memchr2;
+use std::ops::Range;
 
 /// Where the last octet left off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,8 +24,6 @@ enum At {
 #[derive(Clone, Debug, Default)]
 pub struct DotStuffer {
     at: At,
-    /// The last line was a long one, so that the next is likely to be, too.
-    long_lines: bool,
 }
 
 impl DotStuffer {
@@ -32,17 +31,49 @@ impl DotStuffer {
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) {
         // What is before `copied` is in `out`; octets go over in runs as long as
         // nothing has to be put between them.
-        let (mut copied, mut next) = (0, 0);
-        let Self { mut at, mut long_lines } = *self;
+        let mut copied = 0;
+        let mut next = 0;
         while next < input.len() {
-            match at {
+            let end = input.len().min(next + BLOCK);
+            if self.goes_as_it_is(&input[next..end]) {
+                self.at = At::behind(input[end - 1]);
+            } else {
+                copied = self.repair(input, next..end, copied, out);
+            }
+            next = end;
+        }
+        out.extend_from_slice(&input[copied..]);
+    }
+
+    /// Whether nothing has to be put into a block. One pass without a branch, so
+    /// that the compiler looks at many octets at once; nearly all blocks do.
+    fn goes_as_it_is(&self, block: &[u8]) -> bool {
+        let first_fits = match self.at {
+            At::LineStart => !matches!(block[0], b'.' | b'\n'),
+            At::AfterCr => block[0] == b'\n',
+            At::InLine => block[0] != b'\n',
+        };
+        let misfit = block.iter().zip(&block[1..]).fold(false, |misfit, (before, octet)| {
+            let bare = (*octet == b'\n') ^ (*before == b'\r');
+            let dot = (*octet == b'.') & (*before == b'\n');
+            misfit | bare | dot
+        });
+        first_fits && !misfit
+    }
+
+    /// Copies a part of the input up to the last place where something had to be
+    /// put in, and gives that place; `copied` is the last one before the part.
+    fn repair(&mut self, input: &[u8], part: Range<usize>, mut copied: usize, out: &mut Vec<u8>) -> usize {
+        let mut next = part.start;
+        while next < part.end {
+            match self.at {
                 At::LineStart => {
                     if input[next] == b'.' {
                         out.extend_from_slice(&input[copied..next]);
                         out.push(b'.');
                         copied = next;
                     }
-                    at = At::InLine;
+                    self.at = At::InLine;
                 }
                 At::AfterCr => {
                     if input[next] == b'\n' {
@@ -52,33 +83,24 @@ impl DotStuffer {
                         out.push(b'\n');
                         copied = next;
                     }
-                    at = At::LineStart;
+                    self.at = At::LineStart;
                 }
                 At::InLine => {
-                    let rest = &input[next..];
-                    let Some(found) = find_line_end(rest, long_lines) else { break };
-                    long_lines = found >= NEAR;
+                    let Some(found) = find_line_end(&input[next..part.end]) else { break };
                     next += found;
-                    match rest[found..] {
-                        // Most lines end so, and the next begins with no dot.
-                        [b'\r', b'\n', first, ..] if first != b'.' => next += 2,
-                        [b'\r', ..] => {
-                            at = At::AfterCr;
-                            next += 1;
-                        }
-                        _ => {
-                            out.extend_from_slice(&input[copied..next]);
-                            out.push(b'\r');
-                            copied = next;
-                            at = At::LineStart;
-                            next += 1;
-                        }
+                    if input[next] == b'\r' {
+                        self.at = At::AfterCr;
+                    } else {
+                        out.extend_from_slice(&input[copied..next]);
+                        out.push(b'\r');
+                        copied = next;
+                        self.at = At::LineStart;
                     }
+                    next += 1;
                 }
             }
         }
-        *self = Self { at, long_lines };
-        out.extend_from_slice(&input[copied..]);
+        copied
     }
 
     /// Appends the end: what is missing of the last line end, and `.` CRLF.
@@ -92,18 +114,30 @@ impl DotStuffer {
     }
 }
 
-/// A line shorter than this is found octet by octet.
-const NEAR: usize = 8;
+impl At {
+    /// Where an octet leaves off that nothing had to be put behind.
+    fn behind(octet: u8) -> Self {
+        match octet {
+            b'\r' => Self::AfterCr,
+            b'\n' => Self::LineStart,
+            _ => Self::InLine,
+        }
+    }
+}
+
+/// How much is looked at in one go. Longer blocks would more often have a line
+/// that begins with a dot, and shorter ones cost more calls.
+const BLOCK: usize = 512;
 
 /// The first CR or LF. Lines of a few octets are the worst case for a search
-/// that sets vectors up, so behind a short line octets are looked at one by one.
-fn find_line_end(input: &[u8], after_long_line: bool) -> Option<usize> {
-    let near = if after_long_line { 0 } else { input.len().min(NEAR) };
-    let is_end = |octet: &u8| *octet == b'\r' || *octet == b'\n';
-    if let Some(found) = input[..near].iter().position(is_end) {
-        return Some(found);
+/// that sets vectors up, so the first octets are looked at one by one.
+fn find_line_end(input: &[u8]) -> Option<usize> {
+    const NEAR: usize = 8;
+    let (near, far) = input.split_at(input.len().min(NEAR));
+    match near.iter().position(|octet| matches!(octet, b'\r' | b'\n')) {
+        Some(found) => Some(found),
+        None => memchr2(b'\r', b'\n', far).map(|found| NEAR + found),
     }
-    memchr2(b'\r', b'\n', &input[near..]).map(|found| near + found)
 }
 
 #[cfg(test)]
@@ -217,6 +251,19 @@ mod tests {
                 assert_eq!(stuffed(&pieces), whole, "split at {first} and {second}");
             }
         }
+    }
+
+    #[test]
+    fn every_place_in_and_between_blocks_is_repaired() {
+        let line = [&[b'x'; 62][..], b"\r\n"].concat();
+        let clean = line.repeat(4 * BLOCK / line.len());
+        for at in 0..clean.len() {
+            for put in [&b"."[..], b"\n", b"\r", b"\n.", b"\r\n.\r\n"] {
+                let message = [&clean[..at], put, &clean[at..]].concat();
+                assert_eq!(received(&stuffed(&[&message])), repaired(&message), "{} at {at}", put.escape_ascii());
+            }
+        }
+        assert_eq!(stuffed(&[&clean]).len(), clean.len() + 3, "nothing more than needed");
     }
 
     proptest! {

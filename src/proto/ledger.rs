@@ -43,21 +43,27 @@ impl Pending {
     }
 }
 
-/// The commands whose replies are awaited, oldest first.
+/// The commands whose replies are awaited, oldest first, each with where it ends
+/// among all octets of the session: it cannot be answered before those have left.
 #[derive(Debug, Default)]
-pub(super) struct Ledger(VecDeque<Pending>);
+pub(super) struct Ledger(VecDeque<(Pending, u64)>);
 
 impl Ledger {
-    pub(super) fn enter(&mut self, pending: Pending) {
-        self.0.push_back(pending);
+    pub(super) fn enter(&mut self, pending: Pending, end: u64) {
+        self.0.push_back((pending, end));
     }
 
     pub(super) fn strike(&mut self) -> Option<Pending> {
-        self.0.pop_front()
+        self.0.pop_front().map(|(pending, _)| pending)
     }
 
     pub(super) fn oldest(&self) -> Option<Pending> {
-        self.0.front().copied()
+        self.0.front().map(|(pending, _)| *pending)
+    }
+
+    /// Whether a reply may have come for the oldest, when so many octets have left.
+    pub(super) fn may_be_answered(&self, written: u64) -> bool {
+        self.0.front().is_none_or(|(_, end)| *end <= written)
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -9,6 +9,8 @@ use super::limits::OUTPUT_KEPT;
 pub(super) struct Outbox {
     buffer: Vec<u8>,
     sent: usize,
+    /// All octets ever sent.
+    total: u64,
 }
 
 impl Outbox {
@@ -35,10 +37,21 @@ impl Outbox {
     /// Takes note that the first `count` waiting octets were sent.
     pub(super) fn advance(&mut self, count: usize) {
         self.sent += count;
+        self.total += count as u64;
         debug_assert!(self.sent <= self.buffer.len());
         if self.sent >= self.buffer.len() {
             self.clear();
         }
+    }
+
+    /// All octets sent in the session.
+    pub(super) fn written(&self) -> u64 {
+        self.total
+    }
+
+    /// All octets of the session, those that wait included.
+    pub(super) fn queued(&self) -> u64 {
+        self.total + self.waiting().len() as u64
     }
 
     /// Forgets everything that waits.

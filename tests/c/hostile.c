@@ -200,13 +200,13 @@ static void a_server_that_does_not_let_go(void)
     CHECK(seconds_now() - begun < 1.0);
     CHECK(server_cut(&server));
 
-    CHECK_SAME(SmtpSetInteger(client, SMTP_PROPERTY_TIMEOUT_QUIT, 5000), 0);
+    CHECK_SAME(SmtpSetInteger(client, SMTP_PROPERTY_TIMEOUT_QUIT, 3000), 0);
     CHECK_SAME(SmtpSetInteger(client, SMTP_PROPERTY_TIMEOUT, 500), 0);
     server_start(&server, script);
     CHECK_SAME(connect_to(client, &server), 0);
     begun = seconds_now();
     CHECK_SAME(SmtpDisconnect(client), 0);
-    CHECK(seconds_now() - begun < 2.5);
+    CHECK(seconds_now() - begun < 2.0);
     CHECK(server_cut(&server));
     CHECK_SAME(SmtpClientRelease(client), 0);
 }

@@ -481,8 +481,8 @@ static void injected_login(void)
 
 static void bad_hosts(void)
 {
-    static const char *const hosts[] = {"a b", "mail.example\r\nQUIT", "mail.example\n", "\x01", "b\xC3\xBC""cher.example",
-                                        NULL};
+    static const char *const hosts[] = {"a b",  "mail.example\r\nQUIT",  "mail.example\n",
+                                        "\x01", "b\xC3\xBC" "cher.example", NULL};
     SmtpClient *client = new_client();
     char long_host[5000];
     int i;

@@ -631,6 +631,7 @@ def test_an_exception_in_a_callback_ends_the_call_and_comes_out_of_it(kind):
             client.send_message("s@a.example", "r@b.example", b"x\r\n")
         assert raised.value is mine
         assert not client._raised
+        client.on_event(None)
         # The next call is not burdened with it.
         with pytest.raises(CallerError) as failed:
             client.reset()

@@ -37,7 +37,7 @@ use crate::proto::limits::{MAX_AUTH_LINE, MAX_COMMAND_LINE, OUTPUT_CHUNK};
 use crate::proto::moment::Moment;
 use crate::proto::outbox::Outbox;
 use crate::proto::outcome::Outcome;
-use crate::proto::reply::{Reply, ReplyParser};
+use crate::proto::reply::ReplyParser;
 use crate::proto::sasl::{Credentials, Exchange, Mechanism};
 use crate::proto::secret::Secret;
 use crate::proto::timeouts::Timeouts;
@@ -129,6 +129,8 @@ enum Next {
 #[derive(Debug, Default)]
 struct Transaction {
     envelope: Envelope,
+    /// The present command is this message, not another one.
+    running: bool,
     next: Next,
     accepted: usize,
     refusal: Option<Box<Error>>,
@@ -192,7 +194,7 @@ impl Session {
             self.state = State::Handshake;
         } else {
             self.state = State::Opening;
-            self.ledger.enter(Pending::Greeting);
+            self.ledger.enter(Pending::Greeting, self.out.queued());
         }
     }
 
@@ -223,6 +225,7 @@ impl Session {
         line.extend_from_slice(b"\r\n");
         let line = Secret::new(line);
         self.since = now;
+        self.mail.running = false;
         self.state = State::Auth;
         self.exchange = Some(exchange);
         self.queue_line(line.expose(), Some(verb_end + 1), Pending::Auth);
@@ -250,6 +253,7 @@ impl Session {
             let what = format!("the message has {size} octets and the server accepts at most {limit}");
             return Err(Error::caller(Code::MESSAGE_TOO_LARGE, what));
         }
+        self.mail.running = true;
         self.mail.next = if self.stale_transaction { Next::Reset } else { Next::Mail };
         self.mail.accepted = 0;
         self.mail.refusal = None;
@@ -273,7 +277,7 @@ impl Session {
     pub fn finish_content(&mut self) {
         if self.state == State::Content {
             self.mail.stuffer.finish(self.out.buffer());
-            self.ledger.enter(Pending::End);
+            self.ledger.enter(Pending::End, self.out.queued());
             self.state = State::End;
         }
     }
@@ -348,7 +352,7 @@ impl Session {
         self.capabilities = Capabilities::default();
         self.state = State::Opening;
         if before_greeting {
-            self.ledger.enter(Pending::Greeting);
+            self.ledger.enter(Pending::Greeting, self.out.queued());
         } else {
             self.greet();
         }
@@ -482,6 +486,7 @@ impl Session {
 
     fn simple(&mut self, command: &Command<'_>, pending: Pending, now: Moment) {
         self.since = now;
+        self.mail.running = false;
         self.state = State::Simple;
         self.queue(command, pending);
     }
@@ -490,13 +495,13 @@ impl Session {
         let from = self.out.end();
         command.write_to(self.out.buffer());
         self.trace.command(self.out.since(from), None);
-        self.ledger.enter(pending);
+        self.ledger.enter(pending, self.out.queued());
     }
 
     fn queue_line(&mut self, line: &[u8], secret_from: Option<usize>, pending: Pending) {
         self.out.buffer().extend_from_slice(line);
         self.trace.command(line, secret_from);
-        self.ledger.enter(pending);
+        self.ledger.enter(pending, self.out.queued());
     }
 
     /// An error about the reply that was just read.
@@ -521,8 +526,12 @@ impl Session {
         self.ledger.clear();
         self.out.clear();
         self.exchange = None;
-        if self.result.is_some() {
-            // The first cause is the one to tell.
+        // The first cause is the one to tell; and a message that was taken stays taken.
+        let keeps_result = match &self.result {
+            Some(Ok(())) => self.mail.running,
+            other => other.is_some(),
+        };
+        if keeps_result {
             self.state = State::Closed;
             return;
         }

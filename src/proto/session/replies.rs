@@ -17,6 +17,11 @@ impl Session {
         if self.early_reply() {
             return;
         }
+        if code != 421 && !self.ledger.may_be_answered(self.out.written()) {
+            let what = "the server answered a command that had not been sent yet".into();
+            let error = self.refusal(Code::PROTOCOL, self.phase(), what);
+            return self.fail(error);
+        }
         let Some(pending) = self.ledger.strike() else {
             return self.handle_unexpected(self.phase());
         };
@@ -173,7 +178,7 @@ impl Session {
             // RFC 2920 section 3.1: nobody would get it, so it is ended at once.
             354 => {
                 self.out.buffer().extend_from_slice(b".\r\n");
-                self.ledger.enter(Pending::EmptyEnd);
+                self.ledger.enter(Pending::EmptyEnd, self.out.queued());
             }
             400.. if deliverable => {
                 self.mail.outcome = Outcome::of_refusal(reply.code());

@@ -41,7 +41,7 @@ impl Session {
         let size = self.capabilities.size.and(self.mail.envelope.size()).map(Parameter::Size);
         Command::Mail(&self.mail.envelope, size.as_slice()).write_to(self.out.buffer());
         self.trace.command(self.out.since(from), None);
-        self.ledger.enter(Pending::Mail);
+        self.ledger.enter(Pending::Mail, self.out.queued());
     }
 
     fn queue_rcpt(&mut self, index: u32) {
@@ -53,7 +53,7 @@ impl Session {
         Command::Rcpt(&self.mail.envelope, index as usize).write_to(self.out.buffer());
         self.mail.next = Next::Rcpt(index + 1);
         self.trace.command(self.out.since(from), None);
-        self.ledger.enter(Pending::Rcpt(index));
+        self.ledger.enter(Pending::Rcpt(index), self.out.queued());
     }
 
     fn abandon_transaction(&mut self) {

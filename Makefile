@@ -1,0 +1,39 @@
+# make demo   build, start a local mail server, send from C and from Python, show what arrived
+# make test   everything that must hold: format, lints, docs, Rust, C and Python tests, real servers
+# make bench  what a message costs, counted
+
+CARGO  ?= cargo
+PYTHON ?= python3
+CC     ?= cc
+VENV   := target/venv
+LIB    := target/release
+
+.PHONY: all demo test bench generated clean
+
+all:
+	$(CARGO) build --release --locked
+
+demo: all $(VENV)/.ready
+	$(VENV)/bin/python tests/support/demo.py --cc "$(CC)" --library "$(LIB)"
+
+test: $(VENV)/.ready
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
+	$(CARGO) test --locked
+	$(CARGO) build --release --locked
+	$(VENV)/bin/mypy --strict bindings/python/smtpclient
+	$(VENV)/bin/pytest -q -rs tests/suite
+
+bench:
+	$(CARGO) bench --locked --bench counts
+
+# Files made from the library's tables; see tests/generated.rs.
+generated:
+	UPDATE_GENERATED=1 $(CARGO) test --locked --test generated
+
+$(VENV)/.ready: tests/support/setup.sh tests/support/requirements.txt
+	PYTHON="$(PYTHON)" tests/support/setup.sh $(VENV)
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,90 @@
+//! Properties: set when it is the caller's turn, read at any time.
+
+use super::core::Client;
+use super::property::{Access, Kind, Property, Row};
+use crate::error::{Code, Error, Result};
+
+impl Client {
+    /// Sets a text.
+    ///
+    /// # Errors
+    ///
+    /// `UNKNOWN_PROPERTY`, `READ_ONLY_PROPERTY`, `INVALID_PARAMETER`, `REENTRANT`.
+    pub fn set_text(&self, id: u32, value: &str) -> Result<()> {
+        let row = writable(id, Kind::Text)?;
+        self.when_free(|_| self.shared.lock().settings.set_text(row.property, row.name, value))
+    }
+
+    /// Sets a number.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::set_text`].
+    pub fn set_integer(&self, id: u32, value: i64) -> Result<()> {
+        let row = writable(id, Kind::Integer)?;
+        self.when_free(|_| {
+            let mut shared = self.shared.lock();
+            if row.property != Property::LastError {
+                return shared.settings.set_integer(row.property, row.name, value);
+            }
+            if value != 0 {
+                let what = "LAST_ERROR can only be set to 0, which clears it";
+                return Err(Error::caller(Code::INVALID_PARAMETER, what));
+            }
+            shared.status.error = None;
+            Ok(())
+        })
+    }
+
+    /// Reads a text, also while a call runs.
+    ///
+    /// # Errors
+    ///
+    /// `UNKNOWN_PROPERTY`, `WRITE_ONLY_PROPERTY`.
+    pub fn text(&self, id: u32) -> Result<String> {
+        let row = readable(id, Kind::Text)?;
+        let shared = self.shared.lock();
+        let value = shared.settings.text(row.property).map(str::to_owned);
+        value.or_else(|| shared.status.text(row.property)).ok_or_else(|| unknown(id, Kind::Text))
+    }
+
+    /// Reads a number, also while a call runs.
+    ///
+    /// # Errors
+    ///
+    /// `UNKNOWN_PROPERTY`.
+    pub fn integer(&self, id: u32) -> Result<i64> {
+        let row = readable(id, Kind::Integer)?;
+        let shared = self.shared.lock();
+        let value = shared.settings.integer(row.property);
+        value.or_else(|| shared.status.integer(row.property)).ok_or_else(|| unknown(id, Kind::Integer))
+    }
+}
+
+fn row(id: u32, kind: Kind) -> Result<&'static Row> {
+    Row::of(id).filter(|row| row.kind == kind).ok_or_else(|| unknown(id, kind))
+}
+
+fn writable(id: u32, kind: Kind) -> Result<&'static Row> {
+    let row = row(id, kind)?;
+    if row.access == Access::ReadOnly {
+        return Err(Error::caller(Code::READ_ONLY_PROPERTY, format!("{} can only be read", row.name)));
+    }
+    Ok(row)
+}
+
+fn readable(id: u32, kind: Kind) -> Result<&'static Row> {
+    let row = row(id, kind)?;
+    if row.access == Access::WriteOnly {
+        return Err(Error::caller(Code::WRITE_ONLY_PROPERTY, format!("{} can only be set", row.name)));
+    }
+    Ok(row)
+}
+
+fn unknown(id: u32, kind: Kind) -> Box<Error> {
+    let kind = match kind {
+        Kind::Text => "text",
+        Kind::Integer => "integer",
+    };
+    Error::caller(Code::UNKNOWN_PROPERTY, format!("there is no {kind} property {id}"))
+}

@@ -1,0 +1,96 @@
+//! What the caller passes in, checked before anything is sent.
+
+use super::options::Options;
+use super::settings::Settings;
+use crate::drive::Plan;
+use crate::error::{Code, Error, Result};
+use crate::net::resolve::literal;
+use crate::proto::{Envelope, HostName, Mailbox, ReversePath, Security, split_list};
+use std::path::PathBuf;
+
+/// What a message is sent with.
+#[derive(Clone, Copy, Debug)]
+pub struct Arguments<'a> {
+    /// The sender.
+    pub sender: &'a str,
+    /// The recipients, separated by commas.
+    pub recipients: &'a str,
+    /// Header, empty line and body.
+    pub message: &'a [u8],
+}
+
+/// Puts the sender and the recipients into an envelope.
+pub(super) fn fill_envelope(envelope: &mut Envelope, sender: &str, recipients: &str) -> Result<()> {
+    let sender = ReversePath::parse(sender)?;
+    if let ReversePath::Mailbox(mailbox) = sender {
+        expect_ascii(mailbox)?;
+    }
+    envelope.begin(sender);
+    for recipient in split_list(recipients) {
+        let mailbox = Mailbox::parse(recipient)?;
+        expect_ascii(mailbox)?;
+        envelope.push(mailbox);
+    }
+    if envelope.is_empty() {
+        return Err(Error::caller(Code::NO_RECIPIENTS, "the list of recipients is empty"));
+    }
+    Ok(())
+}
+
+fn expect_ascii(mailbox: Mailbox<'_>) -> Result<()> {
+    if !mailbox.needs_smtputf8() {
+        return Ok(());
+    }
+    let what = format!("the address {} needs SMTPUTF8, which this version does not send", mailbox.as_str());
+    Err(Error::caller(Code::SMTPUTF8_REQUIRED, what).with_address(mailbox.as_str()))
+}
+
+/// What a connection is to be like, from the arguments and the properties.
+pub(super) fn plan(settings: &Settings, host: Option<&str>, port: u16, options: Options) -> Result<Plan> {
+    let options = if options == Options::NONE { settings.options } else { options };
+    let host = host.filter(|host| !host.is_empty()).unwrap_or(&settings.host);
+    if host.is_empty() {
+        return Err(Error::caller(Code::INVALID_PARAMETER, "no host was given, neither here nor as a property"));
+    }
+    check_host(host)?;
+    let port = if port == 0 { settings.port } else { port };
+    let security = options.security(settings.security, port);
+    let port = match (port, security) {
+        (0, Security::Implicit) => 465,
+        (0, _) => 25,
+        (port, _) => port,
+    };
+    let extended = !options.has(Options::BASIC);
+    if !extended && security == Security::Required {
+        let what = "SMTP_OPTION_BASIC excludes the TLS mode \"required\": STARTTLS needs EHLO";
+        return Err(Error::caller(Code::INVALID_PARAMETER, what));
+    }
+    let local_name = match settings.local_name.as_str() {
+        "" => None,
+        name => Some(HostName::parse(name)?),
+    };
+    Ok(Plan {
+        host: host.to_owned(),
+        port,
+        local_name,
+        extended,
+        security,
+        ca_file: (!settings.ca_file.is_empty()).then(|| PathBuf::from(&settings.ca_file)),
+        insecure_skip_verify: settings.insecure_skip_verify || options.has(Options::TRUSTEDSITE),
+        insecure_auth: settings.insecure_auth,
+        timeouts: settings.timeouts.clone(),
+    })
+}
+
+/// Finds mistakes that a look-up would only call an unknown name.
+fn check_host(host: &str) -> Result<()> {
+    // An IPv6 address with a zone is for the system to read.
+    let is_zoned = host.contains(':') && host.contains('%') && !host.chars().any(|c| c.is_control() || c == ' ');
+    if literal(host).is_some() || is_zoned || HostName::parse(host.strip_suffix('.').unwrap_or(host)).is_ok() {
+        return Ok(());
+    }
+    let what = format!("\"{}\" is not a host name or address", host.escape_debug());
+    let error = Error::caller(Code::INVALID_PARAMETER, what);
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    Err(if has_port { error.with_remedy("Pass the port as a parameter of its own.") } else { error })
+}
