@@ -19,7 +19,7 @@ demo: all $(VENV)/.ready
 test: $(VENV)/.ready
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items --quiet
 	$(CARGO) test --locked
 	$(CARGO) build --release --locked
 	$(VENV)/bin/mypy --strict bindings/python/smtpclient

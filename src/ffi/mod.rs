@@ -1,7 +1,7 @@
 //! The C boundary. It holds no protocol logic: every function turns its
 //! arguments into Rust values, calls the client, and turns the result back.
 //!
-//! Rules, kept by [`entry`] for all functions alike: a panic never crosses;
+//! Rules, kept by `entry.rs` for all functions alike: a panic never crosses;
 //! a handle is looked up and never dereferenced; an error is recorded for the
 //! thread and for the client; outputs are untouched on failure.
 
