@@ -159,7 +159,9 @@ pub struct Session {
     stale_transaction: bool,
     /// When something last moved, from which deadlines count.
     since: Moment,
-    result: Option<Result<()>>,
+    /// The command is over; if it failed, `failure` is why.
+    done: bool,
+    failure: Option<Box<Error>>,
     trace: Trace,
 }
 
@@ -182,7 +184,8 @@ impl Session {
             mail: Transaction::default(),
             stale_transaction: false,
             since: Moment::default(),
-            result: None,
+            done: false,
+            failure: None,
             trace: Trace::default(),
         }
     }
@@ -396,7 +399,7 @@ impl Session {
     #[must_use]
     pub fn want(&self) -> Want {
         let waiting = self.out.waiting().len();
-        if self.result.is_some() {
+        if self.done {
             Want::Done
         } else if self.state == State::Content && waiting < OUTPUT_CHUNK {
             Want::Content
@@ -438,8 +441,14 @@ impl Session {
     /// The result of the command, once [`Self::want`] says [`Want::Done`].
     #[must_use]
     pub fn take_result(&mut self) -> Option<Result<()>> {
+        if !std::mem::take(&mut self.done) {
+            return None;
+        }
         self.out.shrink();
-        self.result.take()
+        Some(match self.failure.take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        })
     }
 
     /// Whether there are records to take.
@@ -515,7 +524,8 @@ impl Session {
 
     fn conclude(&mut self, result: Result<()>, state: State) {
         self.state = state;
-        self.result = Some(result);
+        self.done = true;
+        self.failure = result.err();
     }
 
     /// Ends the session (rule 5).
@@ -527,11 +537,7 @@ impl Session {
         self.out.clear();
         self.exchange = None;
         // The first cause is the one to tell; and a message that was taken stays taken.
-        let keeps_result = match &self.result {
-            Some(Ok(())) => self.mail.running,
-            other => other.is_some(),
-        };
-        if keeps_result {
+        if self.done && (self.failure.is_some() || self.mail.running) {
             self.state = State::Closed;
             return;
         }
