@@ -441,3 +441,29 @@ fn commands_out_of_order_are_errors_and_harmless() {
     assert!(player.session.output().is_empty());
     assert!(player.session.is_open());
 }
+
+/// A stream that takes less than it is given must not make the session keep what
+/// was sent already.
+#[test]
+fn memory_does_not_grow_with_the_message() {
+    let mut player = ready("PIPELINING");
+    send(&mut player, 1, b"");
+    player.session.handle_input(b"250 ok\r\n250 ok\r\n354 go\r\n", player.now);
+    let piece = [&[b'x'; 998][..], b"\r\n"].concat();
+    let (mut given, mut most) = (0_usize, 0);
+    while given < 4_000_000 {
+        match player.session.want() {
+            Want::Content => {
+                given += piece.len();
+                player.session.content(&piece);
+            }
+            Want::Write => {
+                most = most.max(player.session.output_memory());
+                let count = player.session.output().len().min(4099);
+                player.session.handle_written(count, player.now);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(most <= 256 * 1024, "{most} octets were kept");
+}

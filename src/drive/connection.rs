@@ -368,8 +368,11 @@ impl Talk {
     /// True once TLS is up.
     fn handshake(&mut self, plan: &Plan, now: Moment) -> Result<bool> {
         if !self.stream.is_tls() {
-            let must_be_good = matches!(plan.security, Security::Required | Security::Implicit);
-            let policy = if must_be_good && !plan.insecure_skip_verify { Policy::Enforce } else { Policy::Observe };
+            let policy = match plan.security {
+                _ if plan.insecure_skip_verify => Policy::Ignore,
+                Security::Required | Security::Implicit => Policy::Enforce,
+                Security::Opportunistic | Security::None => Policy::Observe,
+            };
             let trust = Trust::of(plan.ca_file.as_deref(), policy)?;
             self.stream.start_tls(trust, &plan.host, policy)?;
         }

@@ -75,7 +75,7 @@ impl Tls {
     pub fn info(&self) -> TlsInfo {
         let objection = match self.policy {
             Policy::Enforce => None,
-            Policy::Observe => {
+            Policy::Observe | Policy::Ignore => {
                 let chain = self.connection.peer_certificates().unwrap_or_default();
                 self.trust.judge(chain, &self.name).err().map(|error| error.to_string())
             }

@@ -19,6 +19,12 @@ impl Outbox {
         &self.buffer[self.sent..]
     }
 
+    /// Whether the first of what waits is still to be sent: the time to append
+    /// more, since later the memory of what was sent would have to be kept.
+    pub(super) fn is_whole(&self) -> bool {
+        self.sent == 0
+    }
+
     /// Where to append; only at the end.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
@@ -58,6 +64,11 @@ impl Outbox {
     pub(super) fn clear(&mut self) {
         self.buffer.clear();
         self.sent = 0;
+    }
+
+    /// The memory that is taken.
+    pub(super) fn capacity(&self) -> usize {
+        self.buffer.capacity()
     }
 
     /// Gives memory back that only a large message needed.

@@ -62,4 +62,10 @@ impl Session {
     pub fn content_octets(&self) -> u64 {
         self.mail.content_octets
     }
+
+    /// How many octets of memory the output takes, what was sent included.
+    #[must_use]
+    pub fn output_memory(&self) -> usize {
+        self.out.capacity()
+    }
 }

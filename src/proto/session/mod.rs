@@ -401,7 +401,7 @@ impl Session {
         let waiting = self.out.waiting().len();
         if self.done {
             Want::Done
-        } else if self.state == State::Content && waiting < OUTPUT_CHUNK {
+        } else if self.state == State::Content && waiting < OUTPUT_CHUNK && self.out.is_whole() {
             Want::Content
         } else if waiting > 0 {
             Want::Write
