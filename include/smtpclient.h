@@ -51,6 +51,9 @@
 /** A length for a message that ends with its first NUL. */
 #define SMTP_NUL_TERMINATED ((size_t)-1)
 
+/** A size of a message that is not known beforehand. */
+#define SMTP_SIZE_UNKNOWN ((uint64_t)-1)
+
 /** @name SMTP_OPTION
  *  Options of SmtpConnect and SMTP_PROPERTY_OPTIONS; bits.
  *  @{ */
@@ -147,6 +150,48 @@
  * The end of the message was sent and no answer came: it may have been taken.
  */
 #define SMTP_OUTCOME_UNKNOWN 4
+
+/** @} */
+
+/** @name SMTP_RECIPIENT
+ *  States of SmtpRecipient: what the server said of one recipient.
+ *  @{ */
+
+/**
+ * The server was not asked, or did not answer.
+ */
+#define SMTP_RECIPIENT_NOT_TRIED 0
+
+/**
+ * The server accepted the address.
+ */
+#define SMTP_RECIPIENT_ACCEPTED 1
+
+/**
+ * The server refused it with a 4xx reply; a later try may succeed.
+ */
+#define SMTP_RECIPIENT_REFUSED_TEMPORARY 2
+
+/**
+ * The server refused it with a 5xx reply.
+ */
+#define SMTP_RECIPIENT_REFUSED_PERMANENT 3
+
+/** @} */
+
+/** @name SMTP_RECIPIENT_TEXT
+ *  Texts of SmtpGetRecipientString.
+ *  @{ */
+
+/**
+ * The address, without brackets.
+ */
+#define SMTP_RECIPIENT_TEXT_ADDRESS 1
+
+/**
+ * The text of the reply that refused it, its lines joined by line feeds.
+ */
+#define SMTP_RECIPIENT_TEXT_REPLY 2
 
 /** @} */
 
@@ -301,6 +346,11 @@
  */
 #define SMTP_PHASE_IDLE 15
 
+/**
+ * While waiting for the reply to a command.
+ */
+#define SMTP_PHASE_COMMAND 16
+
 /** @} */
 
 /** @name SMTP_PROPERTY
@@ -367,6 +417,12 @@
 #define SMTP_PROPERTY_INSECURE_SKIP_VERIFY 10
 
 /**
+ * Integer, default 0. 1 lets one refused recipient stop the message: then nothing is sent to
+ * anyone. Costs a round trip, as DATA waits for every recipient's reply.
+ */
+#define SMTP_PROPERTY_ALL_OR_NOTHING 11
+
+/**
  * Integer, default 0. The limit of one call as a whole, in milliseconds; 0 is none. Whichever
  * limit is nearer counts.
  */
@@ -395,8 +451,8 @@
 #define SMTP_PROPERTY_TIMEOUT_GREETING 24
 
 /**
- * Integer, default 300000. The limit for the replies to EHLO, HELO, STARTTLS, AUTH and RSET, in
- * milliseconds; 0 is none.
+ * Integer, default 300000. The limit for the replies to EHLO, HELO, STARTTLS, AUTH, RSET and
+ * commands of one's own, in milliseconds; 0 is none.
  */
 #define SMTP_PROPERTY_TIMEOUT_COMMAND 25
 
@@ -792,6 +848,22 @@
 #define SMTP_ERROR_WRITE_ONLY_PROPERTY ((int32_t)(-2147201005))  /* 0x80045013 */
 
 /**
+ * The message file cannot be read. Check the path and the permissions of the file.
+ */
+#define SMTP_ERROR_FILE ((int32_t)(-2147201004))  /* 0x80045014 */
+
+/**
+ * The program's reader gave up. Look into the reader callback; the message was not completed.
+ */
+#define SMTP_ERROR_READER ((int32_t)(-2147201003))  /* 0x80045015 */
+
+/**
+ * The command would leave the session in an unknown state. Use the function that is made for
+ * it.
+ */
+#define SMTP_ERROR_UNSUITABLE_COMMAND ((int32_t)(-2147201002))  /* 0x80045016 */
+
+/**
  * The server is closing the connection (421). Connect again later.
  */
 #define SMTP_ERROR_SERVER_CLOSING ((int32_t)(-2147200767))  /* 0x80045101 */
@@ -868,6 +940,12 @@
  * The server read the message and refused it. Read the server's own words in the message.
  */
 #define SMTP_ERROR_MESSAGE_REJECTED ((int32_t)(-2147200754))  /* 0x8004510E */
+
+/**
+ * The server refused a recipient, and all were wanted. Take the refused recipients out, or
+ * clear SMTP_PROPERTY_ALL_OR_NOTHING.
+ */
+#define SMTP_ERROR_RECIPIENT_REJECTED ((int32_t)(-2147200753))  /* 0x8004510F */
 
 /**
  * The server closed the connection without a reply. Connect again; look at the outcome before
@@ -991,6 +1069,47 @@ typedef int32_t (*SmtpEventCallback)(const struct SmtpEvent *event, void *user_d
 typedef void (*SmtpDestroyCallback)(void *user_data);
 
 /**
+ * Gives the next piece of a message: fills the buffer with up to capacity
+ * octets and returns how many, 0 at the end, or a negative number to give up.
+ *
+ * Called on the thread of SmtpSendStream, with no lock of the library's held; on
+ * the same client it may call SmtpCancel and the getters only. A reader that
+ * waits is not bounded by the library's limits.
+ */
+typedef int64_t (*SmtpReadCallback)(void *buffer, size_t capacity, void *user_data);
+
+/**
+ * What became of one recipient of the last message.
+ */
+typedef struct SmtpRecipient {
+    /**
+     * The size of this structure in octets, set by the caller; later versions append members.
+     */
+    uint32_t size;
+    /**
+     * One of the SMTP_RECIPIENT_ constants. Accepted is said of the address; whether
+     * the message was taken for it is SMTP_PROPERTY_OUTCOME.
+     */
+    uint32_t state;
+    /**
+     * The code of the reply that refused it; else 0.
+     */
+    int32_t result_code;
+    /**
+     * The enhanced status code of that reply, its three numbers; else 0.
+     */
+    int32_t enhanced_class;
+    /**
+     * See enhanced_class.
+     */
+    int32_t enhanced_subject;
+    /**
+     * See enhanced_class.
+     */
+    int32_t enhanced_detail;
+} SmtpRecipient;
+
+/**
  * Registers a callback for events; it takes the place of the one before.
  *
  * @param client     the client
@@ -1103,6 +1222,41 @@ int32_t SmtpConnect(struct SmtpClient *client,
 int32_t SmtpAuthenticate(struct SmtpClient *client, const char *user, const char *password);
 
 /**
+ * Says QUIT, waits for the answer up to SMTP_PROPERTY_TIMEOUT_QUIT, and closes the
+ * connection. What the server answers changes nothing: once there is a
+ * connection this cannot fail.
+ *
+ * @param client  the client, which can connect again afterwards
+ * @return 0, or SMTP_ERROR_NOT_CONNECTED
+ *
+ * Threads: any; waits for its turn. Since 0.1.
+ */
+int32_t SmtpDisconnect(struct SmtpClient *client);
+
+/**
+ * Sends RSET, which makes the server forget a transaction that was begun (RFC
+ * 5321 section 4.1.1.5). Not needed between messages.
+ *
+ * @param client  the client
+ * @return 0, or an error code, for instance SMTP_ERROR_NOT_CONNECTED
+ *
+ * Threads: any; waits for its turn. Since 0.1.
+ */
+int32_t SmtpReset(struct SmtpClient *client);
+
+/**
+ * Cancels the call that runs on a client, in any phase; the call returns
+ * SMTP_ERROR_CANCELLED within 100 ms, and the connection is closed by it. Does
+ * nothing if no call runs, and does not touch calls that wait for their turn.
+ *
+ * @param client  the client
+ * @return 0, or SMTP_ERROR_INVALID_HANDLE
+ *
+ * Threads: any, also from within a callback; never waits. Since 0.1.
+ */
+int32_t SmtpCancel(struct SmtpClient *client);
+
+/**
  * Sends a finished message to one or many recipients.
  *
  * The headers of the message are not read: the envelope is made of the
@@ -1137,39 +1291,162 @@ int32_t SmtpSendMessage(struct SmtpClient *client,
                         size_t length);
 
 /**
- * Says QUIT, waits for the answer up to SMTP_PROPERTY_TIMEOUT_QUIT, and closes the
- * connection. What the server answers changes nothing: once there is a
- * connection this cannot fail.
+ * Sends a finished message that is in a file, in constant memory. In all else
+ * like SmtpSendMessage.
  *
- * @param client  the client, which can connect again afterwards
- * @return 0, or SMTP_ERROR_NOT_CONNECTED
+ * @param client      the client
+ * @param sender      as for SmtpSendMessage
+ * @param recipients  as for SmtpSendMessage
+ * @param path        the file, UTF-8; it is opened before anything is sent, and
+ *                    must not change meanwhile
+ * @return as SmtpSendMessage, and SMTP_ERROR_FILE if the file cannot be opened
+ *         (nothing was sent) or read to its end (the message is not completed
+ *         and the connection is closed)
  *
- * Threads: any; waits for its turn. Since 0.1.
+ * Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
  */
-int32_t SmtpDisconnect(struct SmtpClient *client);
+int32_t SmtpSendFile(struct SmtpClient *client,
+                     const char *sender,
+                     const char *recipients,
+                     const char *path);
 
 /**
- * Sends RSET, which makes the server forget a transaction that was begun (RFC
- * 5321 section 4.1.1.5). Not needed between messages.
+ * Sends a finished message that a function of the program's gives piece by
+ * piece, in constant memory. In all else like SmtpSendMessage.
  *
- * @param client  the client
- * @return 0, or an error code, for instance SMTP_ERROR_NOT_CONNECTED
+ * @param client      the client
+ * @param sender      as for SmtpSendMessage
+ * @param recipients  as for SmtpSendMessage
+ * @param size        the length of the message in octets, told to the server in
+ *                    advance (RFC 1870) and not checked against what the reader
+ *                    gives; SMTP_SIZE_UNKNOWN if it is not known
+ * @param reader      the function; asked for the first time when the server
+ *                    waits for the message
+ * @param user_data   passed to it
+ * @return as SmtpSendMessage, and SMTP_ERROR_READER if the reader gave up; the
+ *         message is not completed then, and the connection is closed
  *
- * Threads: any; waits for its turn. Since 0.1.
+ * Threads: any; waits for its turn. SmtpCancel ends it, between two calls of
+ * the reader. Since 0.1.
  */
-int32_t SmtpReset(struct SmtpClient *client);
+int32_t SmtpSendStream(struct SmtpClient *client,
+                       const char *sender,
+                       const char *recipients,
+                       uint64_t size,
+                       SmtpReadCallback reader,
+                       void *user_data);
 
 /**
- * Cancels the call that runs on a client, in any phase; the call returns
- * SMTP_ERROR_CANCELLED within 100 ms, and the connection is closed by it. Does
- * nothing if no call runs, and does not touch calls that wait for their turn.
+ * How many recipients the last message had.
  *
  * @param client  the client
- * @return 0, or SMTP_ERROR_INVALID_HANDLE
+ * @param count   set to the number
+ * @return 0, or SMTP_ERROR_NULL_POINTER, SMTP_ERROR_INVALID_HANDLE
  *
- * Threads: any, also from within a callback; never waits. Since 0.1.
+ * Threads: any, also while a call runs and from within a callback. Since 0.1.
  */
-int32_t SmtpCancel(struct SmtpClient *client);
+int32_t SmtpGetRecipientCount(const struct SmtpClient *client, size_t *count);
+
+/**
+ * What became of one recipient of the last message.
+ *
+ * @param client     the client
+ * @param index      its number, from 0, in the order in which they were given
+ * @param recipient  filled in; its member size must be set before
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER if there is no such recipient or
+ *         the size is not one of this structure
+ *
+ * Threads: any, also while a call runs and from within a callback. Since 0.1.
+ */
+int32_t SmtpGetRecipient(const struct SmtpClient *client,
+                         size_t index,
+                         struct SmtpRecipient *recipient);
+
+/**
+ * A text about one recipient of the last message.
+ *
+ * @param client    the client
+ * @param index     its number, from 0
+ * @param which     SMTP_RECIPIENT_TEXT_ADDRESS, or SMTP_RECIPIENT_TEXT_REPLY, which
+ *                  is empty unless the recipient was refused
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL, SMTP_ERROR_INVALID_PARAMETER
+ *
+ * Threads: any, also while a call runs and from within a callback. Since 0.1.
+ */
+int32_t SmtpGetRecipientString(const struct SmtpClient *client,
+                               size_t index,
+                               uint32_t which,
+                               char *buffer,
+                               size_t capacity,
+                               size_t *length);
+
+/**
+ * Sends a command that the library has no function for, and reads its reply
+ * into SMTP_PROPERTY_RESULT_CODE and SMTP_PROPERTY_RESULT_STRING.
+ *
+ * Commands that the library has to keep track of (EHLO, STARTTLS, AUTH, MAIL,
+ * RCPT, DATA, QUIT and their like) are refused with
+ * SMTP_ERROR_UNSUITABLE_COMMAND, and nothing is sent.
+ *
+ * @param client      the client
+ * @param command     the verb: letters, digits, hyphens
+ * @param parameters  what follows it, ASCII without control characters; may be NULL
+ * @return 0 if the reply begins with 2, SMTP_ERROR_COMMAND_REJECTED if with 4 or
+ *         5, SMTP_ERROR_PROTOCOL if with 3 (the connection is closed then), or
+ *         another error code
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
+ */
+int32_t SmtpCommand(struct SmtpClient *client, const char *command, const char *parameters);
+
+/**
+ * Sends NOOP (RFC 5321 section 4.1.1.9): asks whether the connection is alive.
+ * Not needed before a message.
+ *
+ * @param client  the client
+ * @return 0, or an error code, for instance SMTP_ERROR_NOT_CONNECTED,
+ *         SMTP_ERROR_SERVER_CLOSING
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
+ */
+int32_t SmtpNoop(struct SmtpClient *client);
+
+/**
+ * Asks the server whether an address is valid, with VRFY (RFC 5321 section
+ * 4.1.1.6). Most public servers refuse, or answer 252: "cannot tell, will try".
+ *
+ * @param client   the client
+ * @param address  a mailbox, or a user name alone
+ * @return 0 if the reply begins with 2; SMTP_PROPERTY_RESULT_CODE tells 250 from
+ *         252. SMTP_ERROR_COMMAND_REJECTED otherwise, or another error code
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
+ */
+int32_t SmtpVerifyAddress(struct SmtpClient *client, const char *address);
+
+/**
+ * Asks the server who is on a mailing list, with EXPN (RFC 5321 section
+ * 4.1.1.7). Most public servers refuse.
+ *
+ * @param client    the client
+ * @param address   the list
+ * @param buffer    room for the members as the server wrote them, one a line
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0; SMTP_ERROR_BUFFER_TOO_SMALL, with the buffer filled with as much
+ *         as fits and the whole in SMTP_PROPERTY_RESULT_STRING;
+ *         SMTP_ERROR_COMMAND_REJECTED, or another error code
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
+ */
+int32_t SmtpExpandAddress(struct SmtpClient *client,
+                          const char *address,
+                          char *buffer,
+                          size_t capacity,
+                          size_t *length);
 
 /**
  * The code of a client's last failure. A success leaves it as it was; set

@@ -6,8 +6,8 @@
 
 use smtpclient::client::{Access, EVENTS, Kind, OPTIONS, TABLE as PROPERTIES};
 use smtpclient::error::{Class, Phase, TABLE as ERRORS};
-use smtpclient::ffi::SMTP_ABI_VERSION;
-use smtpclient::proto::{Outcome, Security};
+use smtpclient::ffi::{SMTP_ABI_VERSION, SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY};
+use smtpclient::proto::{Outcome, RecipientState, Security};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +40,12 @@ fn groups() -> Vec<Group> {
         Outcome::RejectedPermanent => "The server refused it with a 5xx reply.",
         Outcome::Unknown => "The end of the message was sent and no answer came: it may have been taken.",
     };
+    let states = |state: RecipientState| match state {
+        RecipientState::NotTried => "The server was not asked, or did not answer.",
+        RecipientState::Accepted => "The server accepted the address.",
+        RecipientState::RefusedTemporary => "The server refused it with a 4xx reply; a later try may succeed.",
+        RecipientState::RefusedPermanent => "The server refused it with a 5xx reply.",
+    };
     let classes = [
         (Class::Caller, "CALLER", "The program misused the library, or cancelled."),
         (Class::Server, "SERVER", "The server refused, or broke the protocol."),
@@ -64,6 +70,26 @@ fn groups() -> Vec<Group> {
                 .iter()
                 .map(|outcome| (outcome.name().to_owned(), *outcome as i64, outcomes(*outcome).to_owned()))
                 .collect(),
+        ),
+        group(
+            "SMTP_RECIPIENT_",
+            "States of SmtpRecipient: what the server said of one recipient.",
+            RecipientState::ALL
+                .iter()
+                .map(|state| (state.name().to_owned(), *state as i64, states(*state).to_owned()))
+                .collect(),
+        ),
+        group(
+            "SMTP_RECIPIENT_TEXT_",
+            "Texts of SmtpGetRecipientString.",
+            vec![
+                ("ADDRESS".into(), i64::from(SMTP_RECIPIENT_TEXT_ADDRESS), "The address, without brackets.".into()),
+                (
+                    "REPLY".into(),
+                    i64::from(SMTP_RECIPIENT_TEXT_REPLY),
+                    "The text of the reply that refused it, its lines joined by line feeds.".into(),
+                ),
+            ],
         ),
         group(
             "SMTP_EVENT_",
@@ -172,7 +198,8 @@ fn version_macros() -> String {
          #define SMTP_VERSION_MINOR {}\n#define SMTP_VERSION_PATCH {}\n\n\
          /** The number of this interface; compare with SmtpGetAbiVersion. */\n#define SMTP_ABI_VERSION {}\n\n\
          /** What operations return on success. */\n#define SMTP_OK 0\n\n\
-         /** A length for a message that ends with its first NUL. */\n#define SMTP_NUL_TERMINATED ((size_t)-1)\n",
+         /** A length for a message that ends with its first NUL. */\n#define SMTP_NUL_TERMINATED ((size_t)-1)\n\n\
+         /** A size of a message that is not known beforehand. */\n#define SMTP_SIZE_UNKNOWN ((uint64_t)-1)\n",
         env!("CARGO_PKG_VERSION"),
         part(),
         part(),
@@ -221,7 +248,7 @@ fn header() -> String {
         Some(format!("{}{}\n#ifdef __cplusplus\nextern \"C\" {{\n#endif\n", version_macros(), constants()));
     config.trailer = Some("#ifdef __cplusplus\n}\n#endif\n\n#endif /* SMTPCLIENT_H */".into());
     let mut builder = cbindgen::Builder::new().with_config(config);
-    for file in ["handle", "event", "version", "client", "error", "property"] {
+    for file in ["handle", "event", "version", "client", "send", "recipient", "command", "error", "property"] {
         builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
     }
     let mut made = Vec::new();

@@ -7,8 +7,8 @@ mod transcript;
 use smtpclient::error::{Class, Code, Error, Phase};
 use smtpclient::proto::sasl::Credentials;
 use smtpclient::proto::{
-    Config, Direction, Envelope, HostName, Mailbox, Moment, Outcome, RecipientState, ReversePath, Secret, Security,
-    Session, Timeouts, Want, split_list,
+    CommandText, Config, Direction, Envelope, HostName, Mailbox, Moment, Outcome, RecipientState, ReversePath, Secret,
+    Security, Session, Timeouts, Want, split_list,
 };
 use transcript::{Action, Transcript};
 
@@ -28,6 +28,7 @@ enum CutBy {
 struct Player {
     session: Session,
     envelope: Envelope,
+    all_or_nothing: bool,
     content: Vec<u8>,
     content_given: bool,
     sent: Vec<u8>,
@@ -40,6 +41,7 @@ impl Player {
         Self {
             session: Session::new(config(transcript.security, transcript.extended, transcript.private_path)),
             envelope: Envelope::default(),
+            all_or_nothing: transcript.all_or_nothing,
             content: Vec::new(),
             content_given: false,
             sent: Vec::new(),
@@ -65,11 +67,15 @@ impl Player {
                     self.envelope.push(Mailbox::parse(recipient).expect("a good recipient"));
                 }
                 self.envelope.set_size(Some(content.len() as u64));
+                self.envelope.set_all_or_nothing(self.all_or_nothing);
                 self.content.clone_from(content);
                 self.content_given = false;
                 self.session.send(&mut self.envelope, self.now)
             }
             Action::Reset => self.session.reset(self.now),
+            Action::Command(verb, parameters) => {
+                CommandText::parse(verb, parameters).and_then(|text| self.session.command(&text, self.now))
+            }
             Action::Quit => self.session.quit(self.now),
             _ => unreachable!("not a command"),
         };
@@ -258,6 +264,7 @@ fn ready(extensions: &str) -> Player {
         security: Security::None,
         extended: true,
         private_path: true,
+        all_or_nothing: false,
         actions: Vec::new(),
     };
     let mut player = Player::new(&transcript);

@@ -40,6 +40,7 @@ fn script(transcript: &Transcript, by: usize) -> Vec<Step> {
 fn client(transcript: &Transcript) -> Smtp {
     let client = Smtp::new();
     client.set(Property::TlsMode, transcript.security as i64);
+    client.set(Property::AllOrNothing, i64::from(transcript.all_or_nothing));
     if !transcript.extended {
         client.set(Property::Options, i64::from(Options::BASIC.0));
     }
@@ -52,6 +53,7 @@ fn command(client: &Smtp, port: u16, action: &Action) -> Option<Result<(), Failu
         Action::Auth(user, password) => client.authenticate(user, password),
         Action::Send { sender, recipients, content } => client.send(sender, recipients, content),
         Action::Reset => client.reset(),
+        Action::Command(verb, parameters) => client.command(verb, parameters),
         Action::Quit => client.disconnect(),
         _ => return None,
     })
@@ -395,5 +397,124 @@ fn bad_arguments_do_not_leave_the_outcome_of_the_message_before() {
     assert_eq!(code, Code::NULL_POINTER.0);
     assert_eq!(client.message_outcome(), "NOT_SENT");
     assert_eq!(client.text(Property::FinalReply), "");
+    server.finish().expect("as scripted");
+}
+
+#[test]
+fn each_recipients_fate_is_told_also_after_the_connection() {
+    let mut steps = greeting();
+    steps.push(Step::Expect(
+        b"MAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nRCPT TO:<c@y.example>\r\nRCPT TO:<d@y.example>\r\nDATA\r\n".to_vec(),
+    ));
+    steps.push(Step::Send(b"250 ok\r\n250 ok\r\n550-5.1.1 no\r\n550 5.1.1 one\r\n452 later\r\n354 go\r\n".to_vec()));
+    steps.push(Step::Expect(b"x\r\n.\r\n".to_vec()));
+    steps.push(Step::Send(b"250 ok\r\n".to_vec()));
+    let server = Scripted::start(steps);
+    let client = Smtp::new();
+    client.connect(server.port, 0).expect("connects");
+    client.send("a@x.example", "Bee <b@y.example>, c@y.example,d@y.example", b"x").expect("one was accepted");
+    drop(server.finish());
+    client.disconnect().expect("always");
+    let mut count = 0;
+    // SAFETY: a live integer.
+    #[allow(unsafe_code)]
+    let code = unsafe { smtpclient::ffi::SmtpGetRecipientCount(client.0, &raw mut count) };
+    assert_eq!((code, count), (0, 3));
+    assert_eq!(client.recipient(0), (1, 0, [0, 0, 0], "b@y.example".into(), String::new()));
+    assert_eq!(client.recipient(1), (3, 550, [5, 1, 1], "c@y.example".into(), "5.1.1 no\n5.1.1 one".into()));
+    assert_eq!(client.recipient(2), (2, 452, [0, 0, 0], "d@y.example".into(), "later".into()));
+    assert_eq!(client.integer(Property::RecipientsAccepted), 1);
+    assert_eq!(client.integer(Property::RecipientsRefused), 2);
+    let list = "c@y.example: 550 5.1.1 no / 5.1.1 one\nd@y.example: 452 later";
+    assert_eq!(client.text(Property::RefusedRecipients), list);
+}
+
+#[test]
+fn a_message_from_a_file() {
+    let path = format!("{}/message-{}.eml", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    let line = b"0123456789abcdef0123456789abcdef\r\n";
+    let content = line.repeat(10_000);
+    std::fs::write(&path, &content).expect("written");
+    let mut steps = envelope(true);
+    steps.push(Step::Expect([&content[..], b".\r\n"].concat()));
+    steps.push(Step::Send(b"250 ok\r\n".to_vec()));
+    let server = Scripted::start(steps);
+    let client = Smtp::new();
+    client.connect(server.port, 0).expect("connects");
+    for missing in ["/nonexistent/message.eml", "/"] {
+        let failure = client.send_file("a@x.example", "b@y.example", missing).expect_err("cannot be read");
+        assert_eq!((failure.code, failure.phase), (Code::FILE, Phase::Argument), "{failure:?}");
+        assert!(failure.sentence.contains(missing), "{failure:?}");
+        assert_eq!(client.message_outcome(), "NOT_SENT");
+    }
+    client.send_file("a@x.example", "b@y.example", &path).expect("sent");
+    assert_eq!(client.message_outcome(), "ACCEPTED");
+    server.finish().expect("as scripted");
+    std::fs::remove_file(&path).expect("removed");
+}
+
+#[test]
+fn a_message_from_a_reader_piece_by_piece() {
+    let mut steps = envelope(true);
+    steps.push(Step::Expect(b"one\r\n..two\r\n.\r\n".to_vec()));
+    steps.push(Step::Send(b"250 ok\r\n".to_vec()));
+    let server = Scripted::start(steps);
+    let client = Smtp::new();
+    client.connect(server.port, 0).expect("connects");
+    let mut pieces = [&b"one\r"[..], b"\n", b".two"].into_iter();
+    let mut read = |buffer: &mut [u8]| {
+        let Some(piece) = pieces.next() else { return 0 };
+        buffer[..piece.len()].copy_from_slice(piece);
+        i64::try_from(piece.len()).expect("short")
+    };
+    client.send_stream(u64::MAX, &mut read).expect("sent");
+    server.finish().expect("as scripted");
+}
+
+/// A reader that gives up leaves the message incomplete: nothing of it may be
+/// taken for the whole.
+#[test]
+fn a_reader_that_gives_up() {
+    for answer in [-1_i64, i64::MIN, 1 << 40] {
+        let mut steps = envelope(true);
+        steps.push(Step::Expect(b"half".to_vec()));
+        let server = Scripted::start(steps);
+        let client = Smtp::new();
+        client.connect(server.port, 0).expect("connects");
+        let mut calls = 0;
+        let mut read = |buffer: &mut [u8]| {
+            calls += 1;
+            buffer[..4].copy_from_slice(b"half");
+            if calls == 1 { 4 } else { answer }
+        };
+        let failure = client.send_stream(u64::MAX, &mut read).expect_err("gave up");
+        assert_eq!((failure.code, failure.phase), (Code::READER, Phase::Content), "{failure:?}");
+        assert_eq!(client.message_outcome(), "NOT_SENT");
+        assert_eq!(client.integer(Property::IsConnected), 0);
+        // What was queued need not have left.
+        drop(server.finish());
+    }
+}
+
+#[test]
+fn asking_about_addresses() {
+    let mut steps = greeting();
+    steps.extend([
+        Step::Expect(b"VRFY alice@x.example\r\n".to_vec()),
+        Step::Send(b"250 <alice@x.example>\r\n".to_vec()),
+        Step::Expect(b"EXPN team\r\n".to_vec()),
+        Step::Send(b"250-<a@x.example>\r\n250 <b@x.example>\r\n".to_vec()),
+        Step::Expect(b"EXPN nobody\r\n".to_vec()),
+        Step::Send(b"550 5.1.1 no such list\r\n".to_vec()),
+    ]);
+    let server = Scripted::start(steps);
+    let client = Smtp::new();
+    client.connect(server.port, 0).expect("connects");
+    client.verify("Alice <alice@x.example>").expect("known");
+    assert_eq!(client.expand("team").expect("a list"), "<a@x.example>\n<b@x.example>");
+    let failure = client.expand("nobody").expect_err("no list");
+    assert_eq!((failure.code, failure.phase), (Code::COMMAND_REJECTED, Phase::Command), "{failure:?}");
+    let failure = client.verify("a@x.example\r\nQUIT").expect_err("injection");
+    assert_eq!(failure.code, Code::INVALID_ADDRESS);
     server.finish().expect("as scripted");
 }

@@ -2,7 +2,19 @@
 
 use super::core::Client;
 use super::property::{Access, Kind, Property, Row};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Result, ServerReply};
+use crate::proto::RecipientState;
+
+/// One recipient of the last message.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// The mailbox.
+    pub address: String,
+    /// What the server said of it.
+    pub state: RecipientState,
+    /// The reply, if it was refused.
+    pub refusal: Option<ServerReply>,
+}
 
 impl Client {
     /// Sets a text.
@@ -46,6 +58,28 @@ impl Client {
         let shared = self.shared.lock();
         let value = shared.settings.text(row.property).map(str::to_owned);
         value.or_else(|| shared.status.text(row.property)).ok_or_else(|| unknown(id, Kind::Text))
+    }
+
+    /// How many recipients the last message had.
+    #[must_use]
+    pub fn recipient_count(&self) -> usize {
+        self.shared.lock().status.envelope.len()
+    }
+
+    /// What became of a recipient of the last message.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER` if there is none of this number.
+    pub fn recipient(&self, index: usize) -> Result<Recipient> {
+        let shared = self.shared.lock();
+        let envelope = &shared.status.envelope;
+        let Some(address) = envelope.recipient(index) else {
+            let what = format!("there is no recipient {index}: the last message had {}", envelope.len());
+            return Err(Error::caller(Code::INVALID_PARAMETER, what));
+        };
+        let refusal = envelope.refusal(index).cloned();
+        Ok(Recipient { address: address.to_owned(), state: envelope.state(index), refusal })
     }
 
     /// Reads a number, also while a call runs.

@@ -9,14 +9,28 @@ use crate::proto::{Envelope, HostName, Mailbox, ReversePath, Security, split_lis
 use std::path::PathBuf;
 
 /// What a message is sent with.
-#[derive(Clone, Copy, Debug)]
 pub struct Arguments<'a> {
     /// The sender.
     pub sender: &'a str,
     /// The recipients, separated by commas.
     pub recipients: &'a str,
     /// Header, empty line and body.
-    pub message: &'a [u8],
+    pub message: Content<'a>,
+}
+
+/// Where a message is.
+pub enum Content<'a> {
+    /// In memory.
+    Memory(&'a [u8]),
+    /// In the file of this path.
+    File(&'a str),
+    /// With a function that fills a buffer and says how far; 0 is the end.
+    Reader {
+        /// The length in octets, if it is known.
+        size: Option<u64>,
+        /// The function.
+        read: &'a mut dyn FnMut(&mut [u8]) -> Result<usize>,
+    },
 }
 
 /// Puts the sender and the recipients into an envelope.

@@ -4,18 +4,18 @@
 //! the thread whose turn it is takes: `turn` (who may operate), `inner` (what
 //! an operation works on), `shared` (what everybody may read, held for moments).
 
-use super::arguments::{Arguments, fill_envelope, plan};
+use super::arguments::{Arguments, Content, fill_envelope, plan};
 use super::event::{Event, EventKind, Sink};
 use super::options::Options;
 use super::settings::Settings;
 use super::status::Status;
 use super::turn::Turn;
-use crate::drive::{Connection, Memory, NoContent, Observer, Source, run};
+use crate::drive::{Connection, File, Memory, NoContent, Observer, Reader, Source, run};
 use crate::error::{Code, Error, Result};
 use crate::net::canceller::Canceller;
 use crate::net::sys::process_epoch;
 use crate::proto::sasl::Credentials;
-use crate::proto::{Envelope, Moment, Record, Secret, Session};
+use crate::proto::{CommandText, Envelope, Moment, Record, Secret, Session};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -125,7 +125,7 @@ impl Client {
                 session.set_insecure_auth(settings.insecure_auth);
                 session.authenticate(credentials, now)
             };
-            self.command(inner, None, begin, Status::take_session)
+            self.run_command(inner, None, begin, Status::take_session)
         })
     }
 
@@ -144,9 +144,28 @@ impl Client {
             let Arguments { sender, recipients, message } = arguments()?;
             inner.expect_connection()?;
             fill_envelope(&mut inner.envelope, sender, recipients)?;
-            inner.envelope.set_size(Some(message.len() as u64));
-            let begin = |session: &mut Session, now, envelope: &mut Envelope| session.send(envelope, now);
-            self.command(inner, Some(&mut Memory(message)), begin, Status::take_message)
+            inner.envelope.set_all_or_nothing(self.shared.lock().settings.all_or_nothing);
+            match message {
+                Content::Memory(octets) => self.send_from(inner, &mut Memory(octets), Some(octets.len() as u64)),
+                Content::File(path) => {
+                    let mut file = File::open(path)?;
+                    let length = file.length();
+                    self.send_from(inner, &mut file, length)
+                }
+                Content::Reader { size, read } => self.send_from(inner, &mut Reader::new(read), size),
+            }
+        })
+    }
+
+    /// Sends any other command; its reply is the last one then.
+    ///
+    /// # Errors
+    ///
+    /// `NOT_CONNECTED`, `UNSUITABLE_COMMAND`, `COMMAND_REJECTED`, or whatever the attempt met.
+    pub fn command(&self, verb: &str, parameters: &str) -> Result<()> {
+        self.operate(|inner| {
+            let text = CommandText::parse(verb, parameters)?;
+            self.run_command(inner, None, |session, now, _| session.command(&text, now), Status::take_session)
         })
     }
 
@@ -156,7 +175,7 @@ impl Client {
     ///
     /// `NOT_CONNECTED`, or whatever the attempt met.
     pub fn reset(&self) -> Result<()> {
-        self.operate(|inner| self.command(inner, None, |session, now, _| session.reset(now), Status::take_session))
+        self.operate(|inner| self.run_command(inner, None, |session, now, _| session.reset(now), Status::take_session))
     }
 
     /// Says QUIT and closes the connection. Once there is a connection this
@@ -182,7 +201,7 @@ impl Client {
                     // Neither a refusal nor a time-out is of interest.
                     let _ = self.run(&mut connection, inner.sink.as_ref(), &mut NoContent, timeout);
                 }
-                if let Some(session) = connection.session() {
+                if let Some(session) = connection.session_mut() {
                     self.shared.lock().status.take_session(session);
                 }
             }
@@ -297,13 +316,19 @@ impl Client {
         })
     }
 
+    fn send_from(&self, inner: &mut Inner, source: &mut dyn Source, size: Option<u64>) -> Result<()> {
+        inner.envelope.set_size(size);
+        let begin = |session: &mut Session, now, envelope: &mut Envelope| session.send(envelope, now);
+        self.run_command(inner, Some(source), begin, Status::take_message)
+    }
+
     /// Gives the session a command, runs it, and learns what came of it.
-    fn command(
+    fn run_command(
         &self,
         inner: &mut Inner,
         source: Option<&mut dyn Source>,
         begin: impl FnOnce(&mut Session, Moment, &mut Envelope) -> Result<()>,
-        learn: fn(&mut Status, &Session),
+        learn: fn(&mut Status, &mut Session),
     ) -> Result<()> {
         inner.expect_connection()?;
         let Inner { connection: slot, lost, end_untold, envelope, sink } = inner;
@@ -318,7 +343,7 @@ impl Client {
         begin(session, now, envelope)?;
         let is_message = source.is_some();
         let result = self.run(connection, sink.as_ref(), source.unwrap_or(&mut NoContent), limit);
-        let Some(session) = connection.session() else { return result };
+        let Some(session) = connection.session_mut() else { return result };
         learn(&mut self.shared.lock().status, session);
         // A cancel that came when the result was in has cost the connection, but
         // the message, if it was one, is safe.

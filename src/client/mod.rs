@@ -11,7 +11,8 @@ mod status;
 mod turn;
 
 pub use self::core::Client;
-pub use arguments::Arguments;
+pub use access::Recipient;
+pub use arguments::{Arguments, Content};
 pub use event::{EVENTS, Event, EventKind, Sink};
 pub use options::{OPTIONS, Options};
 pub use property::{Access, Kind, Property, Row, TABLE};

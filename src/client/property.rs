@@ -89,6 +89,8 @@ properties! {
         "INSECURE: 1 allows a password to be sent without TLS, or over TLS with a certificate that was not verified. To a loopback address it is always allowed.";
     INSECURE_SKIP_VERIFY InsecureSkipVerify 10 Integer ReadWrite "0"
         "INSECURE: 1 switches the check of the server's certificate off and trusts it all the same.";
+    ALL_OR_NOTHING AllOrNothing 11 Integer ReadWrite "0"
+        "1 lets one refused recipient stop the message: then nothing is sent to anyone. Costs a round trip, as DATA waits for every recipient's reply.";
     TIMEOUT Timeout 20 Integer ReadWrite "0"
         "The limit of one call as a whole, in milliseconds; 0 is none. Whichever limit is nearer counts.";
     TIMEOUT_RESOLVE TimeoutResolve 21 Integer ReadWrite "30000"
@@ -100,7 +102,7 @@ properties! {
     TIMEOUT_GREETING TimeoutGreeting 24 Integer ReadWrite "300000"
         "The limit for the server's greeting, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.1).";
     TIMEOUT_COMMAND TimeoutCommand 25 Integer ReadWrite "300000"
-        "The limit for the replies to EHLO, HELO, STARTTLS, AUTH and RSET, in milliseconds; 0 is none.";
+        "The limit for the replies to EHLO, HELO, STARTTLS, AUTH, RSET and commands of one's own, in milliseconds; 0 is none.";
     TIMEOUT_MAIL TimeoutMail 26 Integer ReadWrite "300000"
         "The limit for the reply to MAIL, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.2).";
     TIMEOUT_RCPT TimeoutRcpt 27 Integer ReadWrite "300000"

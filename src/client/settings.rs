@@ -18,6 +18,7 @@ pub(super) struct Settings {
     pub(super) local_name: String,
     pub(super) insecure_auth: bool,
     pub(super) insecure_skip_verify: bool,
+    pub(super) all_or_nothing: bool,
     pub(super) timeout: u32,
     pub(super) timeouts: Timeouts,
 }
@@ -80,6 +81,7 @@ impl Settings {
                 self.security = found.ok_or_else(|| out_of_range(3))?.0;
             }
             Property::InsecureAuth => self.insecure_auth = switch(value).ok_or_else(|| out_of_range(1))?,
+            Property::AllOrNothing => self.all_or_nothing = switch(value).ok_or_else(|| out_of_range(1))?,
             Property::InsecureSkipVerify => self.insecure_skip_verify = switch(value).ok_or_else(|| out_of_range(1))?,
             _ => {
                 let most = i64::from(i32::MAX);
@@ -97,6 +99,7 @@ impl Settings {
             Property::TlsMode => self.security as i64,
             Property::InsecureAuth => i64::from(self.insecure_auth),
             Property::InsecureSkipVerify => i64::from(self.insecure_skip_verify),
+            Property::AllOrNothing => i64::from(self.all_or_nothing),
             _ => return self.clone().limit_mut(property).map(|limit| i64::from(*limit)),
         })
     }

@@ -4,8 +4,7 @@
 use super::property::Property;
 use crate::drive::Connection;
 use crate::error::Error;
-use crate::proto::{Outcome, RecipientState, Reply, Session, queue_id};
-use std::fmt::Write as _;
+use crate::proto::{Envelope, Outcome, RecipientState, Reply, ReversePath, Session, queue_id};
 use std::sync::Arc;
 
 /// A copy of the facts, readable while a call runs.
@@ -25,9 +24,8 @@ pub(super) struct Status {
     tls_verified: bool,
     tls_objection: String,
     outcome: Outcome,
-    accepted: usize,
-    refused: usize,
-    refused_list: String,
+    /// The last message's, with what became of each recipient.
+    pub(super) envelope: Envelope,
     /// The reply to the end of the last message, if there was one.
     final_reply: Reply,
     pub(super) error: Option<Arc<Error>>,
@@ -69,7 +67,7 @@ impl Status {
     }
 
     /// Takes over what the last command has changed; allocates nothing in the long run.
-    pub(super) fn take_session(&mut self, session: &Session) {
+    pub(super) fn take_session(&mut self, session: &mut Session) {
         self.connected = session.is_open();
         self.mechanism = session.authenticated().map_or("", |mechanism| mechanism.name());
         self.reply.copy_from(session.last_reply());
@@ -83,28 +81,15 @@ impl Status {
     /// Forgets the last message: a new one is begun.
     pub(super) fn begin_message(&mut self) {
         self.outcome = Outcome::NotSent;
-        self.accepted = 0;
-        self.refused = 0;
-        self.refused_list.clear();
+        self.envelope.begin(ReversePath::Null);
         self.final_reply.clear();
     }
 
     /// Takes over what the sending of a message has changed.
-    pub(super) fn take_message(&mut self, session: &Session) {
+    pub(super) fn take_message(&mut self, session: &mut Session) {
         self.take_session(session);
-        let envelope = session.envelope();
         self.outcome = session.outcome();
-        self.accepted = envelope.count(RecipientState::Accepted);
-        if self.accepted < envelope.len() {
-            for index in 0..envelope.len() {
-                let (Some(mailbox), Some(reply)) = (envelope.recipient(index), envelope.refusal(index)) else {
-                    continue;
-                };
-                self.refused += 1;
-                let text = reply.text.replace('\n', " / ");
-                let _ = writeln!(self.refused_list, "{mailbox}: {} {text}", reply.code);
-            }
-        }
+        session.swap_envelope(&mut self.envelope);
         if session.has_final_reply() {
             self.final_reply.copy_from(session.last_reply());
         }
@@ -124,7 +109,7 @@ impl Status {
             Property::TlsProtocol => self.tls_protocol.to_owned(),
             Property::TlsCipher => self.tls_cipher.clone(),
             Property::TlsObjection => self.tls_objection.clone(),
-            Property::RefusedRecipients => self.refused_list.trim_end().to_owned(),
+            Property::RefusedRecipients => self.refused_recipients(),
             Property::FinalReply if self.final_reply.code() == 0 => String::new(),
             Property::FinalReply => format!("{} {}", self.final_reply.code(), self.final_reply.to_record().text),
             Property::QueueId => self.queue_id(),
@@ -147,8 +132,10 @@ impl Status {
             Property::TlsVerified => i64::from(self.tls_verified),
             Property::Outcome => self.outcome as i64,
             Property::SafeToRetry => i64::from(self.outcome.safe_to_retry()),
-            Property::RecipientsAccepted => i64::try_from(self.accepted).unwrap_or(i64::MAX),
-            Property::RecipientsRefused => i64::try_from(self.refused).unwrap_or(i64::MAX),
+            Property::RecipientsAccepted => self.count(&[RecipientState::Accepted]),
+            Property::RecipientsRefused => {
+                self.count(&[RecipientState::RefusedTemporary, RecipientState::RefusedPermanent])
+            }
             Property::LastError => error.map_or(0, |error| i64::from(error.code.0)),
             Property::ErrorClass => error.map_or(0, |error| error.class() as i64),
             Property::ErrorPhase => error.map_or(0, |error| error.phase as i64),
@@ -160,6 +147,19 @@ impl Status {
         })
     }
 
+    fn count(&self, states: &[RecipientState]) -> i64 {
+        let count: usize = states.iter().map(|state| self.envelope.count(*state)).sum();
+        i64::try_from(count).unwrap_or(i64::MAX)
+    }
+
+    fn refused_recipients(&self) -> String {
+        let refused = (0..self.envelope.len()).filter_map(|index| {
+            let (mailbox, reply) = (self.envelope.recipient(index)?, self.envelope.refusal(index)?);
+            Some(format!("{mailbox}: {} {}", reply.code, reply.text.replace('\n', " / ")))
+        });
+        refused.collect::<Vec<_>>().join("\n")
+    }
+
     fn queue_id(&self) -> String {
         if self.outcome != Outcome::Accepted {
             return String::new();
@@ -168,6 +168,6 @@ impl Status {
     }
 }
 
-fn enhanced_text(code: Option<(u8, u16, u16)>) -> String {
+pub(super) fn enhanced_text(code: Option<(u8, u16, u16)>) -> String {
     code.map(|(class, subject, detail)| format!("{class}.{subject}.{detail}")).unwrap_or_default()
 }

@@ -13,4 +13,4 @@ pub use blocking::run;
 pub use connection::Connection;
 pub use observer::{Observer, Silent};
 pub use plan::Plan;
-pub use source::{Memory, NoContent, Source};
+pub use source::{File, Memory, NoContent, Reader, Source};

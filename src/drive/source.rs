@@ -1,7 +1,9 @@
 //! Where the content of a message comes from.
 
-use crate::error::Result;
+use crate::error::{Code, Error, Phase, Result};
 use crate::proto::OUTPUT_CHUNK;
+use std::fs::File as SystemFile;
+use std::io::Read as _;
 
 /// Gives content piece by piece.
 pub trait Source {
@@ -33,5 +35,80 @@ impl Source for Memory<'_> {
         let (piece, rest) = self.0.split_at(self.0.len().min(OUTPUT_CHUNK));
         self.0 = rest;
         Ok(piece)
+    }
+}
+
+/// Content of a file, read as it is sent.
+#[derive(Debug)]
+pub struct File {
+    file: SystemFile,
+    path: String,
+    length: Option<u64>,
+    buffer: Vec<u8>,
+}
+
+impl File {
+    /// Opens a file.
+    ///
+    /// # Errors
+    ///
+    /// `FILE`, with the path and the system's reason.
+    pub fn open(path: &str) -> Result<Self> {
+        let failed = |error: std::io::Error| {
+            let what = format!("the message file {path} cannot be opened ({error})");
+            Error::caller(Code::FILE, what).with_os(&error)
+        };
+        let file = SystemFile::open(path).map_err(failed)?;
+        let data = file.metadata().map_err(failed)?;
+        if data.is_dir() {
+            return Err(Error::caller(Code::FILE, format!("the message file {path} is a folder")));
+        }
+        Ok(Self { file, path: path.to_owned(), length: data.is_file().then_some(data.len()), buffer: Vec::new() })
+    }
+
+    /// Its length in octets; a pipe or device has none.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+}
+
+impl Source for File {
+    fn next(&mut self) -> Result<&[u8]> {
+        self.buffer.resize(OUTPUT_CHUNK, 0);
+        loop {
+            match self.file.read(&mut self.buffer) {
+                Ok(count) => return Ok(&self.buffer[..count]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let what = format!("the message file {} could not be read to its end ({error})", self.path);
+                    return Err(Error::new(Code::FILE, Phase::Content, what).with_os(&error));
+                }
+            }
+        }
+    }
+}
+
+/// Content that a function gives, called until it gives nothing.
+pub struct Reader<'a> {
+    read: &'a mut dyn FnMut(&mut [u8]) -> Result<usize>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Reader<'a> {
+    /// Content from a function that fills a buffer and says how far.
+    pub fn new(read: &'a mut dyn FnMut(&mut [u8]) -> Result<usize>) -> Self {
+        Self { read, buffer: Vec::new() }
+    }
+}
+
+impl Source for Reader<'_> {
+    fn next(&mut self) -> Result<&[u8]> {
+        self.buffer.resize(OUTPUT_CHUNK, 0);
+        let count = (self.read)(&mut self.buffer)?;
+        self.buffer.get(..count).ok_or_else(|| {
+            let what = format!("the reader says it gave {count} octets, but had room for {OUTPUT_CHUNK}");
+            Error::new(Code::READER, Phase::Content, what)
+        })
     }
 }

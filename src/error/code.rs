@@ -194,6 +194,15 @@ codes! {
     WRITE_ONLY_PROPERTY 0x5013 Caller
         "the property can only be set"
         "Keep the value yourself; secrets are not given back.";
+    FILE 0x5014 Caller
+        "the message file cannot be read"
+        "Check the path and the permissions of the file.";
+    READER 0x5015 Caller
+        "the program's reader gave up"
+        "Look into the reader callback; the message was not completed.";
+    UNSUITABLE_COMMAND 0x5016 Caller
+        "the command would leave the session in an unknown state"
+        "Use the function that is made for it.";
     SERVER_CLOSING 0x5101 Server
         "the server is closing the connection (421)"
         "Connect again later.";
@@ -236,6 +245,9 @@ codes! {
     MESSAGE_REJECTED 0x510E Server
         "the server read the message and refused it"
         "Read the server's own words in the message.";
+    RECIPIENT_REJECTED 0x510F Server
+        "the server refused a recipient, and all were wanted"
+        "Take the refused recipients out, or clear SMTP_PROPERTY_ALL_OR_NOTHING.";
     CONNECTION_CLOSED 0x5201 Wire
         "the server closed the connection without a reply"
         "Connect again; look at the outcome before you send the message again.";

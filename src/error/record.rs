@@ -39,11 +39,13 @@ pub enum Phase {
     Quit = 14,
     /// Connected, with nothing under way.
     Idle = 15,
+    /// Any other command.
+    Command = 16,
 }
 
 impl Phase {
     /// Every phase, in the order of its number.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Argument,
         Self::Resolve,
         Self::Connect,
@@ -60,6 +62,7 @@ impl Phase {
         Self::Reset,
         Self::Quit,
         Self::Idle,
+        Self::Command,
     ];
 
     /// The constant's name behind `SMTP_PHASE_`.
@@ -82,6 +85,7 @@ impl Phase {
             Self::Reset => "RESET",
             Self::Quit => "QUIT",
             Self::Idle => "IDLE",
+            Self::Command => "COMMAND",
         }
     }
 
@@ -105,6 +109,7 @@ impl Phase {
             Self::Reset => "waiting for the reply to RSET",
             Self::Quit => "waiting for the reply to QUIT",
             Self::Idle => "the connection was idle",
+            Self::Command => "waiting for the reply to a command",
         }
     }
 }

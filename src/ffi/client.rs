@@ -2,11 +2,11 @@
 
 use super::entry::{on_client, plain, query};
 use super::handle::{self, SmtpClient};
-use super::text::{octets, optional, required};
-use crate::client::{Arguments, Client, Options};
+use super::text::optional;
+use crate::client::{Client, Options};
 use crate::error::{Code, Error};
 use crate::proto::Secret;
-use std::ffi::{c_char, c_void};
+use std::ffi::c_char;
 use std::sync::Arc;
 
 /// Creates a client that is not connected.
@@ -124,60 +124,6 @@ pub unsafe extern "C" fn SmtpAuthenticate(
         // SAFETY: as our caller promises.
         let (user, password) = unsafe { (optional(user, "user")?, optional(password, "password")?) };
         client.authenticate(user, password.map(Secret::new))?;
-        Ok(0)
-    })
-}
-
-/// Sends a finished message to one or many recipients.
-///
-/// The headers of the message are not read: the envelope is made of the
-/// arguments alone, so an address in no header is a blind copy, and a Bcc header
-/// left in the message is seen by everybody. Bare CR and bare LF become CRLF,
-/// dots are stuffed (RFC 5321 section 4.5.2), and a line end is added if the last one
-/// is missing; nothing else is changed.
-///
-/// A refused recipient does not stop the message: the call succeeds if the
-/// server took the message for at least one. SMTP_PROPERTY_RECIPIENTS_REFUSED and
-/// SMTP_PROPERTY_REFUSED_RECIPIENTS tell of the others. SMTP_PROPERTY_OUTCOME says
-/// what became of the message, whatever the call returned; after
-/// SMTP_OUTCOME_UNKNOWN, sending it again may deliver it twice.
-///
-/// @param client      the client
-/// @param sender      the envelope's sender: user@example.com, Name <user@example.com>,
-///                    or <> for none
-/// @param recipients  the recipients in the same forms, separated by commas
-/// @param message     header, empty line and body; NULL only with length 0
-/// @param length      its length in octets, or SMTP_NUL_TERMINATED
-/// @return 0, or an error code, for instance SMTP_ERROR_INVALID_ADDRESS (nothing
-///         was sent), SMTP_ERROR_RECIPIENTS_REJECTED, SMTP_ERROR_MESSAGE_REJECTED,
-///         SMTP_ERROR_CONNECTION_RESET
-///
-/// Threads: any; waits for its turn. SmtpCancel ends it. The message is read in
-/// place during the call and never changed. Since 0.1.
-///
-/// # Safety
-///
-/// Each string is null or NUL-terminated; `message` is null, or has `length`
-/// octets or a NUL; all live through the call.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn SmtpSendMessage(
-    client: *mut SmtpClient,
-    sender: *const c_char,
-    recipients: *const c_char,
-    message: *const c_void,
-    length: usize,
-) -> i32 {
-    on_client(client, |client| {
-        client.send_message(|| {
-            // SAFETY: as our caller promises.
-            unsafe {
-                Ok(Arguments {
-                    sender: required(sender, "sender")?,
-                    recipients: required(recipients, "recipients")?,
-                    message: octets(message, length, "message")?,
-                })
-            }
-        })?;
         Ok(0)
     })
 }

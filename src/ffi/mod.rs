@@ -6,17 +6,23 @@
 //! thread and for the client; outputs are untouched on failure.
 
 mod client;
+mod command;
 mod entry;
 mod error;
 mod event;
 mod handle;
 mod property;
+mod recipient;
+mod send;
 mod text;
 mod version;
 
 pub use client::*;
+pub use command::*;
 pub use error::*;
 pub use event::*;
 pub use handle::SmtpClient;
 pub use property::*;
+pub use recipient::*;
+pub use send::*;
 pub use version::*;

@@ -2,6 +2,7 @@
 
 use super::address::HostName;
 use super::envelope::Envelope;
+use super::limits::MAX_COMMAND_LINE;
 use crate::error::{Code, Error, Result};
 
 /// One command line. The mailboxes come out of an [`Envelope`], which only takes
@@ -24,6 +25,8 @@ pub enum Command<'a> {
     Reset,
     /// `QUIT`
     Quit,
+    /// Any other
+    Other(&'a CommandText),
 }
 
 impl Command<'_> {
@@ -47,6 +50,7 @@ impl Command<'_> {
             Self::Data => put(out, &["DATA\r\n"]),
             Self::Reset => put(out, &["RSET\r\n"]),
             Self::Quit => put(out, &["QUIT\r\n"]),
+            Self::Other(text) => put(out, &[&text.0, "\r\n"]),
         }
     }
 }
@@ -54,6 +58,41 @@ impl Command<'_> {
 fn put(out: &mut Vec<u8>, parts: &[&str]) {
     for part in parts {
         out.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// A command that the library has no function for, as it stands on the line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandText(String);
+
+impl CommandText {
+    /// Takes a verb and its parameters, which may be empty.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER` if they do not fit on one line of ASCII, `TOO_LONG`, and
+    /// `UNSUITABLE_COMMAND` for a verb that changes what the session is about.
+    pub fn parse(verb: &str, parameters: &str) -> Result<Self> {
+        /// Each has a function of its own that keeps track of the consequences.
+        const OWN: [&str; 12] =
+            ["HELO", "EHLO", "LHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "BURL", "QUIT", "TURN"];
+        let refused = |code, what| Err(Error::caller(code, what));
+        if verb.is_empty() || !verb.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-') {
+            let what = format!("\"{}\" is not a command: letters, digits and hyphens only", verb.escape_debug());
+            return refused(Code::INVALID_PARAMETER, what);
+        }
+        if let Some(bad) = parameters.chars().find(|c| !matches!(c, ' '..='~')) {
+            let what = format!("the parameters of {verb} have {bad:?}, which may not be there");
+            return refused(Code::INVALID_PARAMETER, what);
+        }
+        if OWN.iter().any(|own| own.eq_ignore_ascii_case(verb)) {
+            return refused(Code::UNSUITABLE_COMMAND, format!("{verb} cannot be sent as a command of one's own"));
+        }
+        let text = if parameters.is_empty() { verb.to_owned() } else { format!("{verb} {parameters}") };
+        if text.len() > MAX_COMMAND_LINE {
+            return refused(Code::TOO_LONG, format!("a command line may have at most {MAX_COMMAND_LINE} octets"));
+        }
+        Ok(Self(text))
     }
 }
 
@@ -154,6 +193,23 @@ mod tests {
         assert_eq!(line(Command::Data), "DATA\r\n");
         assert_eq!(line(Command::Reset), "RSET\r\n");
         assert_eq!(line(Command::Quit), "QUIT\r\n");
+    }
+
+    #[test]
+    fn commands_of_ones_own() {
+        let own = |verb, parameters| CommandText::parse(verb, parameters).map(|text| line(Command::Other(&text)));
+        assert_eq!(own("NOOP", "").expect("good"), "NOOP\r\n");
+        assert_eq!(own("x-thing", "a=b <c>").expect("good"), "x-thing a=b <c>\r\n");
+        let code = |verb, parameters| own(verb, parameters).expect_err(verb).code;
+        for (verb, parameters) in
+            [("", ""), ("A B", ""), ("NOOP\r\nRSET", ""), ("NOOP", "a\r\nRSET"), ("VRFY", "j\u{f6}rg"), ("NOOP", "\0")]
+        {
+            assert_eq!(code(verb, parameters), Code::INVALID_PARAMETER);
+        }
+        for verb in ["DATA", "data", "Bdat", "AUTH", "starttls", "MAIL", "EHLO", "QUIT"] {
+            assert_eq!(code(verb, ""), Code::UNSUITABLE_COMMAND);
+        }
+        assert_eq!(code("NOOP", &"x".repeat(600)), Code::TOO_LONG);
     }
 
     #[test]

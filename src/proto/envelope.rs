@@ -4,7 +4,8 @@ use super::address::{Mailbox, ReversePath};
 use super::reply::Reply;
 use crate::error::ServerReply;
 
-/// What became of one recipient.
+/// What became of one recipient. `Accepted` is of the address: whether the
+/// message was taken for it is the message's outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RecipientState {
     /// The server was not asked, or did not answer.
@@ -18,6 +19,22 @@ pub enum RecipientState {
     RefusedPermanent = 3,
 }
 
+impl RecipientState {
+    /// Every state, in the order of its number.
+    pub const ALL: [Self; 4] = [Self::NotTried, Self::Accepted, Self::RefusedTemporary, Self::RefusedPermanent];
+
+    /// The constant's name behind `SMTP_RECIPIENT_`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotTried => "NOT_TRIED",
+            Self::Accepted => "ACCEPTED",
+            Self::RefusedTemporary => "REFUSED_TEMPORARY",
+            Self::RefusedPermanent => "REFUSED_PERMANENT",
+        }
+    }
+}
+
 /// The sender and the recipients of one message.
 ///
 /// The addresses lie one behind the other in one text, so that an envelope that
@@ -28,6 +45,7 @@ pub struct Envelope {
     sender_end: usize,
     recipients: Vec<Recipient>,
     size: Option<u64>,
+    all_or_nothing: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +63,7 @@ impl Envelope {
         self.sender_end = self.text.len();
         self.recipients.clear();
         self.size = None;
+        self.all_or_nothing = false;
     }
 
     /// Adds a recipient.
@@ -56,6 +75,17 @@ impl Envelope {
     /// Tells the length of the message in octets, for SIZE (RFC 1870).
     pub fn set_size(&mut self, size: Option<u64>) {
         self.size = size;
+    }
+
+    /// Asks for the message to be delivered to all recipients or to none.
+    pub fn set_all_or_nothing(&mut self, wanted: bool) {
+        self.all_or_nothing = wanted;
+    }
+
+    /// Whether one refused recipient is to stop the message.
+    #[must_use]
+    pub fn is_all_or_nothing(&self) -> bool {
+        self.all_or_nothing
     }
 
     /// The length of the message, if it is known.

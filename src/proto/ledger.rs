@@ -24,6 +24,8 @@ pub(super) enum Pending {
     EmptyEnd,
     Reset,
     Quit,
+    /// Any other command.
+    Other,
 }
 
 impl Pending {
@@ -39,6 +41,7 @@ impl Pending {
             Self::End | Self::EmptyEnd => Phase::End,
             Self::Reset => Phase::Reset,
             Self::Quit => Phase::Quit,
+            Self::Other => Phase::Command,
         }
     }
 }

@@ -26,7 +26,7 @@ mod trace;
 
 pub use address::{HostName, Mailbox, ReversePath, split_list};
 pub use capabilities::Capabilities;
-pub use command::{Command, Parameter, ParameterText};
+pub use command::{Command, CommandText, Parameter, ParameterText};
 pub use dot::DotStuffer;
 pub use envelope::{Envelope, RecipientState};
 pub use limits::{MAX_REPLY_BYTES, MAX_REPLY_LINE, MAX_REPLY_LINES, OUTPUT_CHUNK};

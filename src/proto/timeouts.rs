@@ -16,7 +16,7 @@ pub struct Timeouts {
     pub tls: u32,
     /// The greeting.
     pub greeting: u32,
-    /// The replies to EHLO, HELO, STARTTLS, AUTH and RSET.
+    /// The replies to EHLO, HELO, STARTTLS, AUTH, RSET and all others but those below.
     pub command: u32,
     /// The reply to MAIL.
     pub mail: u32,
@@ -47,7 +47,7 @@ impl Timeouts {
             Phase::Content => self.content,
             Phase::End => self.end,
             Phase::Quit => self.quit,
-            Phase::Ehlo | Phase::StartTls | Phase::Auth | Phase::Reset => self.command,
+            Phase::Ehlo | Phase::StartTls | Phase::Auth | Phase::Reset | Phase::Command => self.command,
             Phase::Argument | Phase::Idle => 0,
         }
     }

@@ -75,6 +75,79 @@ impl Smtp {
         })
     }
 
+    pub fn send_file(&self, sender: &str, recipients: &str, path: &str) -> Result<(), Failure> {
+        let (sender, recipients, path) = (c(sender), c(recipients), c(path));
+        // SAFETY: live strings.
+        self.outcome(unsafe { SmtpSendFile(self.0, sender.as_ptr(), recipients.as_ptr(), path.as_ptr()) })
+    }
+
+    /// Sends what a function gives: octets, or a negative number to give up.
+    pub fn send_stream(&self, size: u64, read: &mut dyn FnMut(&mut [u8]) -> i64) -> Result<(), Failure> {
+        unsafe extern "C" fn call(buffer: *mut std::ffi::c_void, capacity: usize, data: *mut std::ffi::c_void) -> i64 {
+            // SAFETY: the library's buffer, and the reference passed below.
+            unsafe {
+                let read = &mut *data.cast::<&mut dyn FnMut(&mut [u8]) -> i64>();
+                read(std::slice::from_raw_parts_mut(buffer.cast(), capacity))
+            }
+        }
+        let mut read = read;
+        let (sender, recipients) = (c("a@x.example"), c("b@y.example"));
+        // SAFETY: live strings, and a reference that lives through the call.
+        self.outcome(unsafe {
+            SmtpSendStream(self.0, sender.as_ptr(), recipients.as_ptr(), size, Some(call), (&raw mut read).cast())
+        })
+    }
+
+    pub fn command(&self, verb: &str, parameters: &str) -> Result<(), Failure> {
+        let (verb, parameters) = (c(verb), c(parameters));
+        // SAFETY: live strings.
+        self.outcome(unsafe { SmtpCommand(self.0, verb.as_ptr(), parameters.as_ptr()) })
+    }
+
+    pub fn verify(&self, address: &str) -> Result<(), Failure> {
+        let address = c(address);
+        // SAFETY: a live string.
+        self.outcome(unsafe { SmtpVerifyAddress(self.0, address.as_ptr()) })
+    }
+
+    pub fn expand(&self, address: &str) -> Result<String, Failure> {
+        let address = c(address);
+        let mut buffer = vec![0_u8; 1000];
+        // SAFETY: a live string and a live buffer of that size.
+        let code = unsafe {
+            SmtpExpandAddress(self.0, address.as_ptr(), buffer.as_mut_ptr().cast(), 1000, std::ptr::null_mut())
+        };
+        self.outcome(code)?;
+        Ok(CStr::from_bytes_until_nul(&buffer).unwrap().to_str().unwrap().to_owned())
+    }
+
+    /// State, reply code, enhanced code, address and reply text of a recipient.
+    pub fn recipient(&self, index: usize) -> (u32, i32, [i32; 3], String, String) {
+        let size = u32::try_from(size_of::<SmtpRecipient>()).unwrap();
+        let mut found = SmtpRecipient {
+            size,
+            state: 99,
+            result_code: 0,
+            enhanced_class: 0,
+            enhanced_subject: 0,
+            enhanced_detail: 0,
+        };
+        // SAFETY: a live structure that says its size.
+        assert_eq!(unsafe { SmtpGetRecipient(self.0, index, &raw mut found) }, 0);
+        let text = |which| {
+            let mut buffer = vec![0_u8; 1000];
+            // SAFETY: a live buffer of that size.
+            let code = unsafe {
+                SmtpGetRecipientString(self.0, index, which, buffer.as_mut_ptr().cast(), 1000, std::ptr::null_mut())
+            };
+            assert_eq!(code, 0);
+            CStr::from_bytes_until_nul(&buffer).unwrap().to_str().unwrap().to_owned()
+        };
+        let enhanced = [found.enhanced_class, found.enhanced_subject, found.enhanced_detail];
+        let (address, reply) = (text(SMTP_RECIPIENT_TEXT_ADDRESS), text(SMTP_RECIPIENT_TEXT_REPLY));
+        (found.state, found.result_code, enhanced, address, reply)
+    }
+
     pub fn reset(&self) -> Result<(), Failure> {
         self.outcome(SmtpReset(self.0))
     }

@@ -13,6 +13,7 @@ pub enum Action {
     Send { sender: String, recipients: String, content: Vec<u8> },
     Reset,
     Quit,
+    Command(String, String),
     Client(Vec<u8>),
     Server(Vec<u8>),
     Tls(bool),
@@ -28,6 +29,7 @@ pub struct Transcript {
     pub security: Security,
     pub extended: bool,
     pub private_path: bool,
+    pub all_or_nothing: bool,
     pub actions: Vec<Action>,
 }
 
@@ -64,6 +66,7 @@ fn parse(path: &Path) -> Transcript {
         security: Security::None,
         extended: true,
         private_path: true,
+        all_or_nothing: false,
         actions: Vec::new(),
     };
     for line in text.lines() {
@@ -89,6 +92,11 @@ fn parse(path: &Path) -> Transcript {
                 transcript.private_path = false;
                 continue;
             }
+            ("set", ["all-or-nothing"]) => {
+                transcript.all_or_nothing = true;
+                continue;
+            }
+            ("do", ["command", verb, parameters @ ..]) => Action::Command((*verb).into(), parameters.join(" ")),
             ("do", ["open"]) => Action::Open,
             ("do", ["reset"]) => Action::Reset,
             ("do", ["quit"]) => Action::Quit,

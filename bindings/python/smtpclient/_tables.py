@@ -32,6 +32,16 @@ OUTCOME_REJECTED_TEMPORARY = 2
 OUTCOME_REJECTED_PERMANENT = 3
 OUTCOME_UNKNOWN = 4
 
+# States of SmtpRecipient: what the server said of one recipient.
+RECIPIENT_NOT_TRIED = 0
+RECIPIENT_ACCEPTED = 1
+RECIPIENT_REFUSED_TEMPORARY = 2
+RECIPIENT_REFUSED_PERMANENT = 3
+
+# Texts of SmtpGetRecipientString.
+RECIPIENT_TEXT_ADDRESS = 1
+RECIPIENT_TEXT_REPLY = 2
+
 # Events of SmtpRegisterEvent; bits.
 EVENT_CONNECT = 1
 EVENT_DISCONNECT = 2
@@ -64,6 +74,7 @@ PHASE_END = 12
 PHASE_RESET = 13
 PHASE_QUIT = 14
 PHASE_IDLE = 15
+PHASE_COMMAND = 16
 
 
 class PropertyRow(NamedTuple):
@@ -86,12 +97,13 @@ PROPERTIES: dict[str, PropertyRow] = {
     "local_name": PropertyRow(8, "text", "rw", "The name to greet the server with (EHLO), a domain name or address literal. Empty: this machine's name if it is a full one, else the address of the connection (RFC 5321 section 4.1.4)."),
     "insecure_auth": PropertyRow(9, "integer", "rw", "INSECURE: 1 allows a password to be sent without TLS, or over TLS with a certificate that was not verified. To a loopback address it is always allowed."),
     "insecure_skip_verify": PropertyRow(10, "integer", "rw", "INSECURE: 1 switches the check of the server's certificate off and trusts it all the same."),
+    "all_or_nothing": PropertyRow(11, "integer", "rw", "1 lets one refused recipient stop the message: then nothing is sent to anyone. Costs a round trip, as DATA waits for every recipient's reply."),
     "timeout": PropertyRow(20, "integer", "rw", "The limit of one call as a whole, in milliseconds; 0 is none. Whichever limit is nearer counts."),
     "timeout_resolve": PropertyRow(21, "integer", "rw", "The limit for looking the host name up, in milliseconds; 0 is none."),
     "timeout_connect": PropertyRow(22, "integer", "rw", "The limit for making the TCP connection, all addresses together, in milliseconds; 0 is none."),
     "timeout_tls": PropertyRow(23, "integer", "rw", "The limit for the TLS handshake, in milliseconds; 0 is none."),
     "timeout_greeting": PropertyRow(24, "integer", "rw", "The limit for the server's greeting, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.1)."),
-    "timeout_command": PropertyRow(25, "integer", "rw", "The limit for the replies to EHLO, HELO, STARTTLS, AUTH and RSET, in milliseconds; 0 is none."),
+    "timeout_command": PropertyRow(25, "integer", "rw", "The limit for the replies to EHLO, HELO, STARTTLS, AUTH, RSET and commands of one's own, in milliseconds; 0 is none."),
     "timeout_mail": PropertyRow(26, "integer", "rw", "The limit for the reply to MAIL, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.2)."),
     "timeout_rcpt": PropertyRow(27, "integer", "rw", "The limit for the reply to each RCPT, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.3)."),
     "timeout_data": PropertyRow(28, "integer", "rw", "The limit for the reply to DATA, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.4)."),
@@ -167,6 +179,9 @@ ERRORS: dict[int, tuple[str, int]] = {
     -2147201007: ("SMTP_ERROR_TOO_MANY_HANDLES", 1),
     -2147201006: ("SMTP_ERROR_MESSAGE_TOO_LARGE", 1),
     -2147201005: ("SMTP_ERROR_WRITE_ONLY_PROPERTY", 1),
+    -2147201004: ("SMTP_ERROR_FILE", 1),
+    -2147201003: ("SMTP_ERROR_READER", 1),
+    -2147201002: ("SMTP_ERROR_UNSUITABLE_COMMAND", 1),
     -2147200767: ("SMTP_ERROR_SERVER_CLOSING", 2),
     -2147200766: ("SMTP_ERROR_SERVER_REFUSED", 2),
     -2147200765: ("SMTP_ERROR_PROTOCOL", 2),
@@ -181,6 +196,7 @@ ERRORS: dict[int, tuple[str, int]] = {
     -2147200756: ("SMTP_ERROR_RECIPIENTS_REJECTED", 2),
     -2147200755: ("SMTP_ERROR_DATA_REJECTED", 2),
     -2147200754: ("SMTP_ERROR_MESSAGE_REJECTED", 2),
+    -2147200753: ("SMTP_ERROR_RECIPIENT_REJECTED", 2),
     -2147200511: ("SMTP_ERROR_CONNECTION_CLOSED", 3),
     -2147200510: ("SMTP_ERROR_NETWORK", 3),
     -2147200255: ("SMTP_ERROR_TLS_HANDSHAKE", 3),

@@ -29,7 +29,7 @@ mod transaction;
 use crate::error::{Code, Error, Phase, Result};
 use crate::proto::address::HostName;
 use crate::proto::capabilities::Capabilities;
-use crate::proto::command::Command;
+use crate::proto::command::{Command, CommandText};
 use crate::proto::dot::DotStuffer;
 use crate::proto::envelope::Envelope;
 use crate::proto::ledger::{Ledger, Pending};
@@ -296,6 +296,17 @@ impl Session {
         Ok(())
     }
 
+    /// Sends any other command; [`Self::last_reply`] is its reply.
+    ///
+    /// # Errors
+    ///
+    /// `NOT_CONNECTED`, before anything is sent.
+    pub fn command(&mut self, command: &CommandText, now: Moment) -> Result<()> {
+        self.expect_ready()?;
+        self.simple(&Command::Other(command), Pending::Other, now);
+        Ok(())
+    }
+
     /// Sends QUIT. Whatever happens then, the session is over.
     ///
     /// # Errors
@@ -305,6 +316,12 @@ impl Session {
         self.expect_ready()?;
         self.simple(&Command::Quit, Pending::Quit, now);
         Ok(())
+    }
+
+    /// Takes the last message's envelope out, with what became of each recipient,
+    /// and leaves another in its place.
+    pub fn swap_envelope(&mut self, other: &mut Envelope) {
+        std::mem::swap(&mut self.mail.envelope, other);
     }
 
     /// Whether to keep records of what goes over the wire.

@@ -42,6 +42,7 @@ impl Session {
             Pending::EmptyEnd => self.on_empty_end(),
             Pending::Reset => self.on_reset(),
             Pending::Quit => self.succeed(State::Closed),
+            Pending::Other => self.on_other(),
         }
         self.pump();
     }
@@ -222,6 +223,19 @@ impl Session {
             return self.succeed(State::Ready);
         }
         let error = self.refusal(Code::COMMAND_REJECTED, Phase::Reset, "the server refused RSET".into());
+        self.conclude(Err(error), State::Ready);
+    }
+
+    fn on_other(&mut self) {
+        let reply = self.parser.reply();
+        if reply.is_positive() {
+            return self.succeed(State::Ready);
+        }
+        if !reply.is_negative() {
+            // The server waits for something that will not come.
+            return self.handle_unexpected(Phase::Command);
+        }
+        let error = self.refusal(Code::COMMAND_REJECTED, Phase::Command, "the server rejected the command".into());
         self.conclude(Err(error), State::Ready);
     }
 

@@ -23,8 +23,13 @@ impl Session {
                 }
                 Next::Mail => self.queue_mail(),
                 Next::Rcpt(index) => self.queue_rcpt(index),
+                // DATA cannot be taken back: it waits until every recipient is in.
+                Next::Data if self.mail.envelope.is_all_or_nothing() && !self.ledger.is_empty() => return,
                 Next::Data => {
                     self.mail.next = Next::Nothing;
+                    if self.mail.envelope.is_all_or_nothing() && self.mail.accepted < self.mail.envelope.len() {
+                        continue;
+                    }
                     if self.mail.accepted > 0 || !self.ledger.is_empty() {
                         self.queue(&Command::Data, Pending::Data);
                     }
@@ -59,22 +64,34 @@ impl Session {
     fn abandon_transaction(&mut self) {
         let error = match self.mail.refusal.take() {
             Some(error) => error,
-            None => self.all_refused(),
+            None => self.recipients_refused(),
         };
         self.conclude(Err(error), State::Ready);
     }
 
-    fn all_refused(&mut self) -> Box<Error> {
+    /// The error when all recipients, or one too many, were refused.
+    fn recipients_refused(&mut self) -> Box<Error> {
         let envelope = &self.mail.envelope;
         let temporary = envelope.count(RecipientState::RefusedTemporary) > 0;
         self.mail.outcome = if temporary { Outcome::RejectedTemporary } else { Outcome::RejectedPermanent };
-        let first = envelope.recipient(0).unwrap_or_default();
-        let what = match envelope.len() {
-            1 => format!("the server refused the recipient <{first}>"),
-            count => format!("the server refused all {count} recipients, the first being <{first}>"),
+        let index = (0..envelope.len()).find(|index| envelope.refusal(*index).is_some()).unwrap_or_default();
+        let first = envelope.recipient(index).unwrap_or_default();
+        let refused = envelope.len() - self.mail.accepted;
+        let (code, what) = match envelope.len() {
+            1 => (Code::RECIPIENTS_REJECTED, format!("the server refused the recipient <{first}>")),
+            count if refused == count => (
+                Code::RECIPIENTS_REJECTED,
+                format!("the server refused all {count} recipients, the first being <{first}>"),
+            ),
+            count => {
+                let what = format!(
+                    "the server refused {refused} of {count} recipients, the first being <{first}>, so nothing was sent"
+                );
+                (Code::RECIPIENT_REJECTED, what)
+            }
         };
-        let error = Error::new(Code::RECIPIENTS_REJECTED, Phase::Rcpt, what).with_address(first);
-        match envelope.refusal(0) {
+        let error = Error::new(code, Phase::Rcpt, what).with_address(first);
+        match envelope.refusal(index) {
             Some(reply) => error.with_reply(reply.clone()),
             None => error,
         }

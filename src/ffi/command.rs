@@ -1,0 +1,121 @@
+//! Commands beside the sending of messages.
+
+use super::entry::on_client;
+use super::handle::SmtpClient;
+use super::text::{copy_out, optional, required};
+use crate::client::{Client, Property};
+use crate::error::Result;
+use crate::proto::Mailbox;
+use std::ffi::c_char;
+
+/// Sends a command that the library has no function for, and reads its reply
+/// into SMTP_PROPERTY_RESULT_CODE and SMTP_PROPERTY_RESULT_STRING.
+///
+/// Commands that the library has to keep track of (EHLO, STARTTLS, AUTH, MAIL,
+/// RCPT, DATA, QUIT and their like) are refused with
+/// SMTP_ERROR_UNSUITABLE_COMMAND, and nothing is sent.
+///
+/// @param client      the client
+/// @param command     the verb: letters, digits, hyphens
+/// @param parameters  what follows it, ASCII without control characters; may be NULL
+/// @return 0 if the reply begins with 2, SMTP_ERROR_COMMAND_REJECTED if with 4 or
+///         5, SMTP_ERROR_PROTOCOL if with 3 (the connection is closed then), or
+///         another error code
+///
+/// Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
+///
+/// # Safety
+///
+/// Each string is null or NUL-terminated and lives through the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SmtpCommand(
+    client: *mut SmtpClient,
+    command: *const c_char,
+    parameters: *const c_char,
+) -> i32 {
+    on_client(client, |client| {
+        // SAFETY: as our caller promises.
+        let (command, parameters) = unsafe { (required(command, "command")?, optional(parameters, "parameters")?) };
+        client.command(command, parameters.unwrap_or_default())?;
+        Ok(0)
+    })
+}
+
+/// Sends NOOP (RFC 5321 section 4.1.1.9): asks whether the connection is alive.
+/// Not needed before a message.
+///
+/// @param client  the client
+/// @return 0, or an error code, for instance SMTP_ERROR_NOT_CONNECTED,
+///         SMTP_ERROR_SERVER_CLOSING
+///
+/// Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn SmtpNoop(client: *mut SmtpClient) -> i32 {
+    on_client(client, |client| {
+        client.command("NOOP", "")?;
+        Ok(0)
+    })
+}
+
+/// Asks the server whether an address is valid, with VRFY (RFC 5321 section
+/// 4.1.1.6). Most public servers refuse, or answer 252: "cannot tell, will try".
+///
+/// @param client   the client
+/// @param address  a mailbox, or a user name alone
+/// @return 0 if the reply begins with 2; SMTP_PROPERTY_RESULT_CODE tells 250 from
+///         252. SMTP_ERROR_COMMAND_REJECTED otherwise, or another error code
+///
+/// Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
+///
+/// # Safety
+///
+/// `address` is null or NUL-terminated and lives through the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SmtpVerifyAddress(client: *mut SmtpClient, address: *const c_char) -> i32 {
+    on_client(client, |client| {
+        // SAFETY: as our caller promises.
+        ask(client, "VRFY", unsafe { required(address, "address") }?)?;
+        Ok(0)
+    })
+}
+
+/// Asks the server who is on a mailing list, with EXPN (RFC 5321 section
+/// 4.1.1.7). Most public servers refuse.
+///
+/// @param client    the client
+/// @param address   the list
+/// @param buffer    room for the members as the server wrote them, one a line
+/// @param capacity  its size in octets
+/// @param length    set to the length of the whole text without its NUL; may be NULL
+/// @return 0; SMTP_ERROR_BUFFER_TOO_SMALL, with the buffer filled with as much
+///         as fits and the whole in SMTP_PROPERTY_RESULT_STRING;
+///         SMTP_ERROR_COMMAND_REJECTED, or another error code
+///
+/// Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
+///
+/// # Safety
+///
+/// `address` is null or NUL-terminated and lives through the call; `buffer` is
+/// null or has `capacity` octets; `length` is null or a `size_t`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SmtpExpandAddress(
+    client: *mut SmtpClient,
+    address: *const c_char,
+    buffer: *mut c_char,
+    capacity: usize,
+    length: *mut usize,
+) -> i32 {
+    on_client(client, |client| {
+        // SAFETY: as our caller promises.
+        ask(client, "EXPN", unsafe { required(address, "address") }?)?;
+        let members = client.text(Property::ResultString as u32)?.replace('\0', " ");
+        // SAFETY: as our caller promises.
+        unsafe { copy_out(&members, buffer, capacity, length) }
+    })
+}
+
+/// VRFY and EXPN take a mailbox or a plain name.
+fn ask(client: &Client, verb: &str, address: &str) -> Result<()> {
+    let address = if address.contains('@') { Mailbox::parse(address)?.as_str() } else { address.trim() };
+    client.command(verb, address)
+}
