@@ -69,35 +69,23 @@ static void *grow(void *block, size_t size)
     return grown;
 }
 
-/* Reads a file to its end; NULL if that fails. */
-static char *read_all(FILE *file, size_t *length)
+/* Standard input to its end; NULL if that fails. */
+static char *read_input(size_t *length)
 {
     size_t capacity = 65536, count;
     char *octets = grow(NULL, capacity);
     *length = 0;
-    while ((count = fread(octets + *length, 1, capacity - *length, file)) > 0) {
+    while ((count = fread(octets + *length, 1, capacity - *length, stdin)) > 0) {
         *length += count;
         if (*length == capacity) {
             capacity *= 2;
             octets = grow(octets, capacity);
         }
     }
-    if (ferror(file)) {
+    if (ferror(stdin)) {
+        complain("standard input cannot be read: ", strerror(errno));
         free(octets);
         return NULL;
-    }
-    return octets;
-}
-
-static char *read_message(const char *path, size_t *length)
-{
-    FILE *file = path == NULL ? stdin : fopen(path, "rb");
-    char *octets = file == NULL ? NULL : read_all(file, length);
-    if (octets == NULL) {
-        fprintf(stderr, "send: %s cannot be read: %s\n", path == NULL ? "standard input" : path, strerror(errno));
-    }
-    if (file != NULL && file != stdin) {
-        fclose(file);
     }
     return octets;
 }
@@ -246,6 +234,44 @@ static void print_text(SmtpClient *client, uint32_t property, const char *label)
     free(text);
 }
 
+/* A text about a recipient, to be freed; empty if there is none. */
+static char *recipient_text(SmtpClient *client, size_t index, uint32_t which)
+{
+    size_t length = 0;
+    char *text;
+    SmtpGetRecipientString(client, index, which, NULL, 0, &length);
+    text = grow(NULL, length + 1);
+    text[0] = '\0';
+    SmtpGetRecipientString(client, index, which, text, length + 1, NULL);
+    return text;
+}
+
+/* Prints each recipient that the server refused, with its reply on one line. */
+static void print_refused(SmtpClient *client)
+{
+    size_t count = 0, i;
+    SmtpGetRecipientCount(client, &count);
+    for (i = 0; i < count; i++) {
+        SmtpRecipient recipient;
+        /* Tells the library which version of the structure this program was built with. */
+        recipient.size = sizeof recipient;
+        if (SmtpGetRecipient(client, i, &recipient) >= 0 &&
+            (recipient.state == SMTP_RECIPIENT_REFUSED_TEMPORARY ||
+             recipient.state == SMTP_RECIPIENT_REFUSED_PERMANENT)) {
+            char *address = recipient_text(client, i, SMTP_RECIPIENT_TEXT_ADDRESS);
+            char *reply = recipient_text(client, i, SMTP_RECIPIENT_TEXT_REPLY);
+            char *line;
+            printf("refused: %s: %d", address, (int)recipient.result_code);
+            for (line = strtok(reply, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+                printf("%s%s", line == reply ? " " : " / ", line);
+            }
+            putchar('\n');
+            free(address);
+            free(reply);
+        }
+    }
+}
+
 static void print_outcome(SmtpClient *client)
 {
     static const char *const outcomes[] = {
@@ -261,11 +287,23 @@ static void print_outcome(SmtpClient *client)
         printf("outcome: %s\n", outcomes[outcome]);
     }
     print_text(client, SMTP_PROPERTY_QUEUE_ID, "queue id");
-    print_text(client, SMTP_PROPERTY_REFUSED_RECIPIENTS, "refused");
+    print_refused(client);
+}
+
+/* The message of the command line: a file is read while it is sent, and never held in memory as a whole. */
+static int32_t send_message(SmtpClient *client, const struct settings *settings, const char *input, size_t length)
+{
+    if (settings->file != NULL) {
+        return SmtpSendFile(client, settings->from, settings->recipients, settings->file);
+    }
+    if (settings->text != NULL) {
+        return SmtpSendMessage(client, settings->from, settings->recipients, settings->text, SMTP_NUL_TERMINATED);
+    }
+    return SmtpSendMessage(client, settings->from, settings->recipients, input, length);
 }
 
 /* The whole of it: 1 if the message was accepted. */
-static int deliver(SmtpClient *client, const struct settings *settings, const char *message, size_t length)
+static int deliver(SmtpClient *client, const struct settings *settings, const char *input, size_t length)
 {
     int accepted;
 
@@ -282,8 +320,7 @@ static int deliver(SmtpClient *client, const struct settings *settings, const ch
         SmtpDisconnect(client);
         return 0;
     }
-    accepted = succeeded(client, "send",
-                         SmtpSendMessage(client, settings->from, settings->recipients, message, length));
+    accepted = succeeded(client, "send", send_message(client, settings, input, length));
     print_outcome(client);
     /* The message is safe already, or lost already: a failure here changes neither. */
     SmtpDisconnect(client);
@@ -294,7 +331,7 @@ int main(int count, char **arguments)
 {
     struct settings settings = {0};
     char password[1024];
-    char *message = NULL;
+    char *input = NULL;
     size_t length = 0;
     SmtpClient *client;
     int accepted = 0;
@@ -319,20 +356,19 @@ int main(int count, char **arguments)
         }
         settings.password = password;
     }
-    if (settings.text == NULL) {
-        message = read_message(settings.file, &length);
+    if (settings.text == NULL && settings.file == NULL) {
+        input = read_input(&length);
     }
-    if (settings.text != NULL || message != NULL) {
+    if (settings.text != NULL || settings.file != NULL || input != NULL) {
         client = SmtpClientCreate();
         if (client == NULL) {
             complain("create: ", SmtpGetLastErrorString(NULL));
         } else {
-            accepted = deliver(client, &settings, message != NULL ? message : settings.text,
-                               message != NULL ? length : strlen(settings.text));
+            accepted = deliver(client, &settings, input, length);
             SmtpClientRelease(client);
         }
     }
-    free(message);
+    free(input);
     free(settings.recipients);
     return accepted ? 0 : 1;
 }

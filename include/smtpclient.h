@@ -95,6 +95,42 @@
 
 /** @} */
 
+/** @name SMTP_DELIVERY
+ *  Bits of SMTP_PROPERTY_DELIVERY_OPTIONS.
+ *  @{ */
+
+/**
+ * No notification in any case. Excludes the other NOTIFY bits.
+ */
+#define SMTP_DELIVERY_NOTIFY_NEVER 0x8000
+
+/**
+ * A notification when the message has been delivered.
+ */
+#define SMTP_DELIVERY_NOTIFY_SUCCESS 0x10000
+
+/**
+ * A notification when it cannot be delivered.
+ */
+#define SMTP_DELIVERY_NOTIFY_FAILURE 0x20000
+
+/**
+ * A notification when its delivery is delayed.
+ */
+#define SMTP_DELIVERY_NOTIFY_DELAY 0x40000
+
+/**
+ * Notifications of failure bring the header back only.
+ */
+#define SMTP_DELIVERY_RETURN_HEADERS 0x80000
+
+/**
+ * Notifications of failure bring the whole message back.
+ */
+#define SMTP_DELIVERY_RETURN_MESSAGE 0x100000
+
+/** @} */
+
 /** @name SMTP_TLS
  *  Values of SMTP_PROPERTY_TLS_MODE.
  *  @{ */
@@ -218,6 +254,12 @@
  * A call was cancelled; error and text tell where.
  */
 #define SMTP_EVENT_CANCEL 0x20
+
+/**
+ * A message is on its way; bytes_copied of bytes_total were taken from its source. Always told
+ * at the beginning and at the end, and at most about a hundred times in between.
+ */
+#define SMTP_EVENT_PROGRESS 0x40
 
 /**
  * A command was queued for sending; text is its line, secrets masked.
@@ -421,6 +463,30 @@
  * anyone. Costs a round trip, as DATA waits for every recipient's reply.
  */
 #define SMTP_PROPERTY_ALL_OR_NOTHING 11
+
+/**
+ * Integer, default 0. Which notifications to ask for with every message, SMTP_DELIVERY_ bits
+ * (DSN, RFC 3461); 0 leaves it to the servers.
+ */
+#define SMTP_PROPERTY_DELIVERY_OPTIONS 12
+
+/**
+ * Text, default empty. An identifier that notifications bring back (ENVID, RFC 3461 section
+ * 4.4): printable ASCII, at most 100 characters.
+ */
+#define SMTP_PROPERTY_ENVELOPE_ID 13
+
+/**
+ * Integer, default 0. 1 has notifications left out where the server does not offer them,
+ * instead of the message failing.
+ */
+#define SMTP_PROPERTY_LEAVE_OUT 14
+
+/**
+ * Text, default empty. Further parameters of MAIL as they stand on the line, separated by
+ * blanks (RFC 5321 section 4.1.2); not compared with what the server offers.
+ */
+#define SMTP_PROPERTY_MAIL_PARAMETERS 15
 
 /**
  * Integer, default 0. The limit of one call as a whole, in milliseconds; 0 is none. Whichever
@@ -660,6 +726,13 @@
  */
 #define SMTP_PROPERTY_ERROR_REMEDY 169
 
+/**
+ * Text, read only. The whole record of the last failure as a JSON object; empty if there was
+ * none. Members: code, name, class, phase, what, remedy, and where they apply reply (code,
+ * text, enhanced), os_error, tls_reason, address.
+ */
+#define SMTP_PROPERTY_ERROR_JSON 170
+
 /** @} */
 
 /** @name SMTP_ERROR
@@ -804,8 +877,8 @@
 #define SMTP_ERROR_HANDLE_POISONED ((int32_t)(-2147201013))  /* 0x8004500B */
 
 /**
- * The address needs SMTPUTF8, which this version does not send. Use an address of ASCII
- * characters only; write the domain in its xn-- form.
+ * An address needs SMTPUTF8, which the server does not offer. Use an address whose local part
+ * is ASCII, or a server that offers SMTPUTF8.
  */
 #define SMTP_ERROR_SMTPUTF8_REQUIRED ((int32_t)(-2147201012))  /* 0x8004500C */
 
@@ -862,6 +935,12 @@
  * it.
  */
 #define SMTP_ERROR_UNSUITABLE_COMMAND ((int32_t)(-2147201002))  /* 0x80045016 */
+
+/**
+ * The message asks for an extension that the server does not offer. Do not ask for it, or set
+ * SMTP_PROPERTY_LEAVE_OUT to have it left out.
+ */
+#define SMTP_ERROR_EXTENSION_UNAVAILABLE ((int32_t)(-2147201001))  /* 0x80045017 */
 
 /**
  * The server is closing the connection (421). Connect again later.
@@ -1051,6 +1130,14 @@ typedef struct SmtpEvent {
      * The length of the text in octets.
      */
     size_t text_length;
+    /**
+     * For SMTP_EVENT_PROGRESS, how many octets of the message were taken from its source; else 0.
+     */
+    uint64_t bytes_copied;
+    /**
+     * For SMTP_EVENT_PROGRESS, the length of the message in octets, 0 if it is not known; else 0.
+     */
+    uint64_t bytes_total;
 } SmtpEvent;
 
 /**
@@ -1074,7 +1161,8 @@ typedef void (*SmtpDestroyCallback)(void *user_data);
  *
  * Called on the thread of SmtpSendStream, with no lock of the library's held; on
  * the same client it may call SmtpCancel and the getters only. A reader that
- * waits is not bounded by the library's limits.
+ * waits cannot be interrupted; what it takes counts towards SMTP_PROPERTY_TIMEOUT,
+ * looked at when it returns, and not towards the limits of the phases.
  */
 typedef int64_t (*SmtpReadCallback)(void *buffer, size_t capacity, void *user_data);
 
@@ -1297,8 +1385,8 @@ int32_t SmtpSendMessage(struct SmtpClient *client,
  * @param client      the client
  * @param sender      as for SmtpSendMessage
  * @param recipients  as for SmtpSendMessage
- * @param path        the file, UTF-8; it is opened before anything is sent, and
- *                    must not change meanwhile
+ * @param path        the file, UTF-8, not a pipe or device; it is opened before
+ *                    anything is sent, and must not change meanwhile
  * @return as SmtpSendMessage, and SMTP_ERROR_FILE if the file cannot be opened
  *         (nothing was sent) or read to its end (the message is not completed
  *         and the connection is closed)
@@ -1437,7 +1525,7 @@ int32_t SmtpVerifyAddress(struct SmtpClient *client, const char *address);
  * @param capacity  its size in octets
  * @param length    set to the length of the whole text without its NUL; may be NULL
  * @return 0; SMTP_ERROR_BUFFER_TOO_SMALL, with the buffer filled with as much
- *         as fits and the whole in SMTP_PROPERTY_RESULT_STRING;
+ *         as fits and the whole in SMTP_PROPERTY_RESULT_STRING, until the next call;
  *         SMTP_ERROR_COMMAND_REJECTED, or another error code
  *
  * Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.

@@ -7,7 +7,7 @@
 use smtpclient::client::{Access, EVENTS, Kind, OPTIONS, TABLE as PROPERTIES};
 use smtpclient::error::{Class, Phase, TABLE as ERRORS};
 use smtpclient::ffi::{SMTP_ABI_VERSION, SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY};
-use smtpclient::proto::{Outcome, RecipientState, Security};
+use smtpclient::proto::{DELIVERIES, Outcome, RecipientState, Security};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -58,6 +58,7 @@ fn groups() -> Vec<Group> {
             "Options of SmtpConnect and SMTP_PROPERTY_OPTIONS; bits.",
             OPTIONS.iter().map(option).collect(),
         ),
+        group("SMTP_DELIVERY_", "Bits of SMTP_PROPERTY_DELIVERY_OPTIONS.", DELIVERIES.iter().map(option).collect()),
         group(
             "SMTP_TLS_",
             "Values of SMTP_PROPERTY_TLS_MODE.",
@@ -180,7 +181,7 @@ fn constants() -> String {
             let number = match group.prefix {
                 // A literal of the least value would be too large before its sign.
                 "SMTP_ERROR_" => format!("((int32_t)({value}))  /* {:#010X} */", value & 0xFFFF_FFFF),
-                "SMTP_OPTION_" | "SMTP_EVENT_" => format!("{value:#x}"),
+                "SMTP_OPTION_" | "SMTP_EVENT_" | "SMTP_DELIVERY_" => format!("{value:#x}"),
                 _ => value.to_string(),
             };
             writeln!(out, "\n/**\n{}\n */\n#define {}{name} {number}", wrapped(&doc, " * ", 96), group.prefix).unwrap();

@@ -4,16 +4,17 @@
 #[path = "support/transcript.rs"]
 mod transcript;
 
+use proptest::prelude::*;
 use smtpclient::error::{Class, Code, Error, Phase};
 use smtpclient::proto::sasl::Credentials;
 use smtpclient::proto::{
-    CommandText, Config, Direction, Envelope, HostName, Mailbox, Moment, Outcome, RecipientState, ReversePath, Secret,
-    Security, Session, Timeouts, Want, split_list,
+    CommandText, Config, Delivery, Direction, Envelope, HostName, Mailbox, Moment, Outcome, RecipientState,
+    ReversePath, Secret, Security, Session, Timeouts, Want, split_list,
 };
 use transcript::{Action, Transcript};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Delivery {
+enum Pace {
     Whole,
     Octets,
     Lines,
@@ -28,7 +29,7 @@ enum CutBy {
 struct Player {
     session: Session,
     envelope: Envelope,
-    all_or_nothing: bool,
+    wishes: Transcript,
     content: Vec<u8>,
     content_given: bool,
     sent: Vec<u8>,
@@ -41,7 +42,7 @@ impl Player {
         Self {
             session: Session::new(config(transcript.security, transcript.extended, transcript.private_path)),
             envelope: Envelope::default(),
-            all_or_nothing: transcript.all_or_nothing,
+            wishes: transcript.clone(),
             content: Vec::new(),
             content_given: false,
             sent: Vec::new(),
@@ -67,7 +68,12 @@ impl Player {
                     self.envelope.push(Mailbox::parse(recipient).expect("a good recipient"));
                 }
                 self.envelope.set_size(Some(content.len() as u64));
-                self.envelope.set_all_or_nothing(self.all_or_nothing);
+                self.envelope.set_all_or_nothing(self.wishes.all_or_nothing);
+                self.envelope.set_eight_bit(!content.is_ascii());
+                let delivery = Delivery::parse(self.wishes.delivery).expect("good bits");
+                self.envelope.set_delivery(delivery, &self.wishes.envelope_id);
+                self.envelope.set_leaves_out(self.wishes.leave_out);
+                self.envelope.set_extra_parameters(&self.wishes.parameters);
                 self.content.clone_from(content);
                 self.content_given = false;
                 self.session.send(&mut self.envelope, self.now)
@@ -96,10 +102,10 @@ impl Player {
                     self.now = self.now + 1;
                     self.session.handle_written(count, self.now);
                 }
-                Want::Content if self.content_given || self.content.is_empty() => self.session.finish_content(),
+                Want::Content if self.content_given || self.content.is_empty() => self.session.finish_content(self.now),
                 Want::Content => {
                     self.content_given = true;
-                    self.session.content(&self.content);
+                    self.session.content(&self.content, self.now);
                 }
                 Want::Read => {
                     self.session.handle_flushed();
@@ -114,11 +120,11 @@ impl Player {
         }
     }
 
-    fn feed(&mut self, octets: &[u8], delivery: Delivery) {
+    fn feed(&mut self, octets: &[u8], delivery: Pace) {
         let pieces: Vec<&[u8]> = match delivery {
-            Delivery::Whole => vec![octets],
-            Delivery::Octets => octets.chunks(1).collect(),
-            Delivery::Lines => octets.split_inclusive(|octet| *octet == b'\n').collect(),
+            Pace::Whole => vec![octets],
+            Pace::Octets => octets.chunks(1).collect(),
+            Pace::Lines => octets.split_inclusive(|octet| *octet == b'\n').collect(),
         };
         for piece in pieces {
             self.now = self.now + 1000;
@@ -145,7 +151,7 @@ fn config(security: Security, extended: bool, private_path: bool) -> Config {
     }
 }
 
-fn play(transcript: &Transcript, delivery: Delivery) {
+fn play(transcript: &Transcript, delivery: Pace) {
     let mut player = Player::new(transcript);
     for (number, action) in transcript.actions.iter().enumerate() {
         let at = format!("{} {delivery:?}, action {number}: {action:?}", transcript.name);
@@ -185,7 +191,7 @@ fn play_cut(transcript: &Transcript, cut: usize, by: CutBy) {
         match action {
             Action::Server(octets) => {
                 let count = octets.len().min(left);
-                player.feed(&octets[..count], Delivery::Whole);
+                player.feed(&octets[..count], Pace::Whole);
                 left -= count;
                 if count < octets.len() {
                     break;
@@ -233,13 +239,13 @@ fn play_cut(transcript: &Transcript, cut: usize, by: CutBy) {
 #[test]
 fn transcripts_whole_by_octets_and_by_lines() {
     for transcript in transcript::all() {
-        for delivery in [Delivery::Whole, Delivery::Octets, Delivery::Lines] {
+        for delivery in [Pace::Whole, Pace::Octets, Pace::Lines] {
             // What is behind the reply to STARTTLS shows only if it comes along with it.
-            if transcript.name == "starttls_injection" && delivery != Delivery::Whole {
+            if transcript.name == "starttls_injection" && delivery != Pace::Whole {
                 continue;
             }
             // Octets that arrive one by one let the client send its message first.
-            if transcript.name.starts_with("early_") && delivery != Delivery::Whole {
+            if transcript.name.starts_with("early_") && delivery != Pace::Whole {
                 continue;
             }
             play(&transcript, delivery);
@@ -257,23 +263,31 @@ fn transcripts_cut_at_every_octet() {
     }
 }
 
-/// A session that is ready, with the extensions given.
-fn ready(extensions: &str) -> Player {
-    let transcript = Transcript {
+fn ready_transcript() -> Transcript {
+    Transcript {
         name: String::new(),
         security: Security::None,
         extended: true,
         private_path: true,
         all_or_nothing: false,
+        delivery: 0,
+        envelope_id: String::new(),
+        leave_out: false,
+        parameters: String::new(),
         actions: Vec::new(),
-    };
+    }
+}
+
+/// A session that is ready, with the extensions given.
+fn ready(extensions: &str) -> Player {
+    let transcript = ready_transcript();
     let mut player = Player::new(&transcript);
     player.command(&Action::Open);
-    player.feed(b"220 hi\r\n", Delivery::Whole);
+    player.feed(b"220 hi\r\n", Pace::Whole);
     let reply = extensions
         .split_whitespace()
         .fold("250-mail.example\r\n".to_owned(), |all, word| format!("{all}250-{word}\r\n"));
-    player.feed(format!("{reply}250 HELP\r\n").as_bytes(), Delivery::Whole);
+    player.feed(format!("{reply}250 HELP\r\n").as_bytes(), Pace::Whole);
     player.result.take().expect("over").expect("open");
     player.sent.clear();
     player
@@ -291,11 +305,11 @@ fn each_phase_has_its_own_limit() {
     let waits = |player: &Player| player.session.deadline().expect("a limit") - player.now;
     send(&mut player, 1, b"x\r\n");
     assert_eq!((player.session.phase(), waits(&player)), (Phase::Mail, 300_000));
-    player.feed(b"250 ok\r\n", Delivery::Whole);
+    player.feed(b"250 ok\r\n", Pace::Whole);
     assert_eq!((player.session.phase(), waits(&player)), (Phase::Rcpt, 300_000));
-    player.feed(b"250 ok\r\n", Delivery::Whole);
+    player.feed(b"250 ok\r\n", Pace::Whole);
     assert_eq!((player.session.phase(), waits(&player)), (Phase::Data, 120_000));
-    player.feed(b"354 go on\r\n", Delivery::Whole);
+    player.feed(b"354 go on\r\n", Pace::Whole);
     assert_eq!((player.session.phase(), waits(&player)), (Phase::End, 600_000));
     player.session.handle_timeout();
     player.pump();
@@ -311,7 +325,7 @@ fn a_reply_that_drips_does_not_move_the_limit() {
     send(&mut player, 1, b"x\r\n");
     let deadline = player.session.deadline();
     for octet in b"250-never en" {
-        player.feed(&[*octet], Delivery::Whole);
+        player.feed(&[*octet], Pace::Whole);
     }
     assert_eq!(player.session.deadline(), deadline);
 }
@@ -366,7 +380,7 @@ fn refused_recipients_keep_the_servers_words() {
     send(&mut player, 3, b"x\r\n");
     player.feed(
         b"250 ok\r\n250 ok\r\n550-5.1.1 no\r\n550 5.1.1 such user\r\n451 4.2.0 later\r\n354 go\r\n250 ok\r\n",
-        Delivery::Lines,
+        Pace::Lines,
     );
     player.result.take().expect("over").expect("one was accepted");
     let envelope = player.session.envelope();
@@ -390,8 +404,8 @@ fn a_cancel_tells_whether_the_message_may_have_gone() {
     let mut player = ready("PIPELINING");
     send(&mut player, 1, b"x\r\n");
     player.session.handle_input(b"250 ok\r\n250 ok\r\n354 go\r\n", player.now);
-    player.session.content(b"x\r\n");
-    player.session.finish_content();
+    player.session.content(b"x\r\n", player.now);
+    player.session.finish_content(player.now);
     // All but one octet of the end was written: the server cannot take it.
     let most = player.session.output().len() - 1;
     player.session.handle_written(most, player.now);
@@ -407,8 +421,8 @@ fn records_hide_the_secrets_and_nothing_else() {
     let mut player = ready("AUTH=LOGIN");
     player.session.set_trace(true);
     player.command(&Action::Auth("tim".into(), "hunter2".into()));
-    player.feed(b"334 UGFzc3dvcmQ6\r\n", Delivery::Whole);
-    player.feed(b"235 welcome\r\n", Delivery::Whole);
+    player.feed(b"334 UGFzc3dvcmQ6\r\n", Pace::Whole);
+    player.feed(b"235 welcome\r\n", Pace::Whole);
     let records = player.session.take_trace();
     let texts: Vec<String> = records
         .iter()
@@ -425,9 +439,9 @@ fn a_long_login_goes_without_its_initial_response() {
     let mut player = ready("AUTH=PLAIN");
     player.command(&Action::Auth("u".repeat(200), "p".repeat(300)));
     player.expect_sent(b"AUTH PLAIN\r\n", "512 octets are a command line's limit");
-    player.feed(b"334 \r\n", Delivery::Whole);
+    player.feed(b"334 \r\n", Pace::Whole);
     assert!(player.sent.len() > 600 && player.sent.ends_with(b"\r\n"));
-    player.feed(b"235 ok\r\n", Delivery::Whole);
+    player.feed(b"235 ok\r\n", Pace::Whole);
     player.result.take().expect("over").expect("logged in");
     let mut player = ready("AUTH=PLAIN");
     player.command(&Action::Auth("u".repeat(200), "p".repeat(12_000)));
@@ -443,8 +457,8 @@ fn commands_out_of_order_are_errors_and_harmless() {
     let mut player = ready("PIPELINING");
     let mut empty = Envelope::default();
     assert_eq!(player.session.send(&mut empty, player.now).expect_err("empty").code, Code::NO_RECIPIENTS);
-    player.session.content(b"nobody asked");
-    player.session.finish_content();
+    player.session.content(b"nobody asked", player.now);
+    player.session.finish_content(player.now);
     assert!(player.session.output().is_empty());
     assert!(player.session.is_open());
 }
@@ -462,7 +476,7 @@ fn memory_does_not_grow_with_the_message() {
         match player.session.want() {
             Want::Content => {
                 given += piece.len();
-                player.session.content(&piece);
+                player.session.content(&piece, player.now);
             }
             Want::Write => {
                 most = most.max(player.session.output_memory());
@@ -473,4 +487,75 @@ fn memory_does_not_grow_with_the_message() {
         }
     }
     assert!(most <= 256 * 1024, "{most} octets were kept");
+}
+
+/// What a server may say at any point, likely and unlikely.
+fn any_speech() -> impl Strategy<Value = Vec<u8>> {
+    let lines = [
+        "220 hi\r\n",
+        "250-mail\r\n250-PIPELINING\r\n250-AUTH PLAIN LOGIN\r\n250 SIZE 10\r\n",
+        "250 ok\r\n",
+        "250 2.1.5 ok\r\n",
+        "354 go\r\n",
+        "550 5.1.1 no\r\n",
+        "452 4.5.3 too many\r\n",
+        "421 bye\r\n",
+        "334 \r\n",
+        "235 in\r\n",
+        "535 out\r\n",
+        "221 bye\r\n",
+        "500 what?\r\n",
+        "251-\r\n",
+        "250-a\r\n251 b\r\n",
+        "250",
+        "\r\n",
+        "\n",
+    ];
+    prop_oneof![
+        8 => proptest::sample::select(lines.map(|line| line.as_bytes().to_vec()).to_vec()),
+        1 => proptest::collection::vec(any::<u8>(), 0..20),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+
+    /// Against a server that says anything at any time: no panic, nothing left
+    /// hanging, bounded memory, and never a success that the server did not give.
+    #[test]
+    fn a_server_that_says_anything(speeches in proptest::collection::vec(any_speech(), 0..16), steps in any::<[u8; 6]>()) {
+        let transcript = Transcript { security: Security::Opportunistic, ..ready_transcript() };
+        let mut player = Player::new(&transcript);
+        player.command(&Action::Open);
+        let mut commands = steps.into_iter();
+        for speech in &speeches {
+            let ended = player.sent.windows(5).any(|octets| octets == b"\r\n.\r\n");
+            let before = player.session.outcome();
+            player.session.handle_input(speech, player.now);
+            player.pump();
+            if player.session.outcome() == Outcome::Accepted && before != Outcome::Accepted {
+                prop_assert!(ended, "accepted before the end was sent");
+                prop_assert!((200..300).contains(&player.session.last_reply().code()) || !player.session.is_open());
+            }
+            prop_assert!(player.session.output_memory() < 300_000);
+            while let (Some(_), Some(step)) = (player.result.take(), commands.next()) {
+                player.sent.clear();
+                player.command(&match step % 5 {
+                    0 => Action::Auth("u".into(), "p".into()),
+                    1 => Action::Reset,
+                    2 => Action::Command("NOOP".into(), String::new()),
+                    3 => Action::Quit,
+                    _ => Action::Send { sender: "a@x".into(), recipients: "b@y,c@z".into(), content: b"x\r\n".to_vec() },
+                });
+            }
+            if player.session.want() == Want::Tls {
+                player.session.handle_tls(false, player.now);
+                player.pump();
+            }
+        }
+        let waits = player.session.is_open() && player.session.phase() != Phase::Idle && player.result.is_none();
+        prop_assert!(!waits || player.session.deadline().is_some(), "waits for ever in {:?}", player.session.phase());
+        player.session.handle_end_of_stream();
+        prop_assert!(!player.session.is_open());
+    }
 }

@@ -41,6 +41,10 @@ fn client(transcript: &Transcript) -> Smtp {
     let client = Smtp::new();
     client.set(Property::TlsMode, transcript.security as i64);
     client.set(Property::AllOrNothing, i64::from(transcript.all_or_nothing));
+    client.set(Property::DeliveryOptions, i64::from(transcript.delivery));
+    client.set_text(Property::EnvelopeId, &transcript.envelope_id);
+    client.set(Property::LeaveOut, i64::from(transcript.leave_out));
+    client.set_text(Property::MailParameters, &transcript.parameters);
     if !transcript.extended {
         client.set(Property::Options, i64::from(Options::BASIC.0));
     }
@@ -517,4 +521,102 @@ fn asking_about_addresses() {
     let failure = client.verify("a@x.example\r\nQUIT").expect_err("injection");
     assert_eq!(failure.code, Code::INVALID_ADDRESS);
     server.finish().expect("as scripted");
+}
+
+#[test]
+fn domains_go_out_in_ascii_and_need_no_smtputf8() {
+    let mut steps = greeting();
+    steps.push(Step::Expect(
+        "MAIL FROM:<a@xn--bcher-kva.example>\r\nRCPT TO:<b@xn--hxajbheg2az3al.test>\r\nDATA\r\n".as_bytes().to_vec(),
+    ));
+    steps.push(Step::Send(b"250 ok\r\n250 ok\r\n354 go\r\n".to_vec()));
+    steps.push(Step::Expect(b"x\r\n.\r\n".to_vec()));
+    steps.push(Step::Send(b"250 ok\r\n".to_vec()));
+    let server = Scripted::start(steps);
+    let client = Smtp::new();
+    client.connect(server.port, 0).expect("connects");
+    client.send("a@bücher.example", "Name <b@παράδειγμα.test>", b"x").expect("sent");
+    let failure = client.send("a@x.example", "b@é_\u{fffd}.test", b"x").expect_err("no such domain");
+    assert_eq!(failure.code, Code::INVALID_ADDRESS, "{failure:?}");
+    server.finish().expect("as scripted");
+}
+
+#[test]
+fn properties_of_every_message_are_checked_when_they_are_set() {
+    use smtpclient::ffi::{SmtpSetInteger, SmtpSetString};
+    let client = Smtp::new();
+    for bits in [1, 0x18000, 0x18_0000, -1] {
+        assert_eq!(SmtpSetInteger(client.0, Property::DeliveryOptions as u32, bits), Code::INVALID_PARAMETER.0);
+    }
+    for (property, value, code) in [
+        (Property::EnvelopeId, c"a\r\nb".to_owned(), Code::INVALID_PARAMETER),
+        (Property::EnvelopeId, std::ffi::CString::new("x".repeat(101)).expect("no NUL"), Code::TOO_LONG),
+        (Property::MailParameters, c"A=b=c".to_owned(), Code::INVALID_PARAMETER),
+        (Property::MailParameters, c"A\r\nRCPT".to_owned(), Code::INVALID_PARAMETER),
+    ] {
+        // SAFETY: a live string.
+        #[allow(unsafe_code)]
+        let set = unsafe { SmtpSetString(client.0, property as u32, value.as_ptr()) };
+        assert_eq!(set, code.0, "{value:?}");
+    }
+}
+
+/// Every event that a callback was told, with its progress.
+#[allow(unsafe_code)]
+unsafe extern "C" fn remember(event: *const smtpclient::ffi::SmtpEvent, data: *mut std::ffi::c_void) -> i32 {
+    // SAFETY: the library's event, and the list that the test passed.
+    unsafe {
+        let list = &*data.cast::<std::sync::Mutex<Vec<(u32, u64, u64)>>>();
+        list.lock().expect("no panic").push(((*event).event, (*event).bytes_copied, (*event).bytes_total));
+    }
+    0
+}
+
+#[test]
+fn progress_is_told_at_the_beginning_at_the_end_and_seldom_in_between() {
+    use smtpclient::client::EventKind;
+    for (size, most) in [(0_usize, 2_usize), (100, 3), (20_000_000, 103)] {
+        let content = vec![b'x'; size];
+        let mut wire = content.clone();
+        wire.extend_from_slice(if size == 0 { b".\r\n" } else { b"\r\n.\r\n" });
+        let mut steps = envelope(true);
+        steps.extend([Step::Expect(wire), Step::Send(b"250 ok\r\n".to_vec())]);
+        let server = Scripted::start(steps);
+        let client = Smtp::new();
+        let list = std::sync::Mutex::new(Vec::<(u32, u64, u64)>::new());
+        // SAFETY: the list outlives the client's use of it, which ends below.
+        #[allow(unsafe_code)]
+        let register = |callback| unsafe {
+            let data = (&raw const list).cast_mut().cast();
+            smtpclient::ffi::SmtpRegisterEvent(client.0, EventKind::Progress as u32, callback, data, None)
+        };
+        assert_eq!(register(Some(remember)), 0);
+        client.connect(server.port, 0).expect("connects");
+        client.send("a@x.example", "b@y.example", &content).expect("sent");
+        assert_eq!(register(None), 0);
+        server.finish().expect("as scripted");
+        let told = list.into_inner().expect("no panic");
+        let total = size as u64;
+        assert!(told.iter().all(|(event, _, of)| *event == EventKind::Progress as u32 && *of == total));
+        assert_eq!(told.first().map(|event| event.1), Some(0));
+        assert_eq!(told.last().map(|event| event.1), Some(total));
+        assert!(told.windows(2).all(|pair| pair[0].1 <= pair[1].1));
+        assert!(told.len() <= most, "{} events for {size} octets", told.len());
+    }
+}
+
+#[test]
+fn a_connection_that_was_not_made_keeps_no_reply_of_the_one_before() {
+    let mut steps = greeting();
+    steps.extend([Step::Expect(b"QUIT\r\n".to_vec()), Step::Send(b"221 bye\r\n".to_vec())]);
+    let server = Scripted::start(steps);
+    let client = Smtp::new();
+    client.connect(server.port, 0).expect("connects");
+    client.disconnect().expect("always");
+    assert_eq!(client.integer(Property::ResultCode), 221);
+    server.finish().expect("as scripted");
+    let failure = client.connect(1, 0).expect_err("nobody listens");
+    assert_eq!(failure.code, Code::CONNECTION_REFUSED);
+    assert_eq!((client.integer(Property::ResultCode), client.text(Property::ResultString)), (0, String::new()));
+    assert!(client.text(Property::ErrorJson).contains("\"name\":\"SMTP_ERROR_CONNECTION_REFUSED\""));
 }

@@ -5,7 +5,7 @@ use super::settings::Settings;
 use crate::drive::Plan;
 use crate::error::{Code, Error, Result};
 use crate::net::resolve::literal;
-use crate::proto::{Envelope, HostName, Mailbox, ReversePath, Security, split_list};
+use crate::proto::{Envelope, HostName, Mailbox, ReversePath, Security, split_list, to_ascii};
 use std::path::PathBuf;
 
 /// What a message is sent with.
@@ -33,17 +33,21 @@ pub enum Content<'a> {
     },
 }
 
-/// Puts the sender and the recipients into an envelope.
+/// Puts the sender and the recipients into an envelope, domains in ASCII.
 pub(super) fn fill_envelope(envelope: &mut Envelope, sender: &str, recipients: &str) -> Result<()> {
-    let sender = ReversePath::parse(sender)?;
-    if let ReversePath::Mailbox(mailbox) = sender {
-        expect_ascii(mailbox)?;
+    match ReversePath::parse(sender)? {
+        ReversePath::Mailbox(mailbox) if mailbox.needs_smtputf8() => {
+            envelope.begin(ReversePath::Mailbox(Mailbox::parse(&to_ascii(mailbox.as_str())?)?));
+        }
+        sender => envelope.begin(sender),
     }
-    envelope.begin(sender);
     for recipient in split_list(recipients) {
         let mailbox = Mailbox::parse(recipient)?;
-        expect_ascii(mailbox)?;
-        envelope.push(mailbox);
+        if mailbox.needs_smtputf8() {
+            envelope.push(Mailbox::parse(&to_ascii(mailbox.as_str())?)?);
+        } else {
+            envelope.push(mailbox);
+        }
     }
     if envelope.is_empty() {
         return Err(Error::caller(Code::NO_RECIPIENTS, "the list of recipients is empty"));
@@ -51,12 +55,12 @@ pub(super) fn fill_envelope(envelope: &mut Envelope, sender: &str, recipients: &
     Ok(())
 }
 
-fn expect_ascii(mailbox: Mailbox<'_>) -> Result<()> {
-    if !mailbox.needs_smtputf8() {
-        return Ok(());
-    }
-    let what = format!("the address {} needs SMTPUTF8, which this version does not send", mailbox.as_str());
-    Err(Error::caller(Code::SMTPUTF8_REQUIRED, what).with_address(mailbox.as_str()))
+/// Adds what the properties say of every message.
+pub(super) fn fill_wishes(envelope: &mut Envelope, settings: &Settings) {
+    envelope.set_all_or_nothing(settings.all_or_nothing);
+    envelope.set_delivery(settings.delivery, &settings.envelope_id);
+    envelope.set_extra_parameters(settings.mail_parameters.as_str());
+    envelope.set_leaves_out(settings.leave_out);
 }
 
 /// What a connection is to be like, from the arguments and the properties.
@@ -66,6 +70,8 @@ pub(super) fn plan(settings: &Settings, host: Option<&str>, port: u16, options: 
     if host.is_empty() {
         return Err(Error::caller(Code::INVALID_PARAMETER, "no host was given, neither here nor as a property"));
     }
+    let ascii = to_ascii(host).map_err(|_| not_a_host(host))?;
+    let host = ascii.as_ref();
     check_host(host)?;
     let port = if port == 0 { settings.port } else { port };
     let security = options.security(settings.security, port);
@@ -103,8 +109,12 @@ fn check_host(host: &str) -> Result<()> {
     if literal(host).is_some() || is_zoned || HostName::parse(host.strip_suffix('.').unwrap_or(host)).is_ok() {
         return Ok(());
     }
-    let what = format!("\"{}\" is not a host name or address", host.escape_debug());
-    let error = Error::caller(Code::INVALID_PARAMETER, what);
+    let error = not_a_host(host);
     let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     Err(if has_port { error.with_remedy("Pass the port as a parameter of its own.") } else { error })
+}
+
+fn not_a_host(host: &str) -> Box<Error> {
+    let what = format!("\"{}\" is not a host name or address", host.escape_debug());
+    Error::caller(Code::INVALID_PARAMETER, what)
 }

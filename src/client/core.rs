@@ -4,7 +4,7 @@
 //! the thread whose turn it is takes: `turn` (who may operate), `inner` (what
 //! an operation works on), `shared` (what everybody may read, held for moments).
 
-use super::arguments::{Arguments, Content, fill_envelope, plan};
+use super::arguments::{Arguments, Content, fill_envelope, fill_wishes, plan};
 use super::event::{Event, EventKind, Sink};
 use super::options::Options;
 use super::settings::Settings;
@@ -144,28 +144,37 @@ impl Client {
             let Arguments { sender, recipients, message } = arguments()?;
             inner.expect_connection()?;
             fill_envelope(&mut inner.envelope, sender, recipients)?;
-            inner.envelope.set_all_or_nothing(self.shared.lock().settings.all_or_nothing);
+            fill_wishes(&mut inner.envelope, &self.shared.lock().settings);
             match message {
-                Content::Memory(octets) => self.send_from(inner, &mut Memory(octets), Some(octets.len() as u64)),
+                Content::Memory(octets) => {
+                    inner.envelope.set_eight_bit(!octets.is_ascii());
+                    self.send_from(inner, &mut Memory(octets), Some(octets.len() as u64))
+                }
                 Content::File(path) => {
+                    // What is not known before it is read may have octets beyond ASCII.
+                    inner.envelope.set_eight_bit(true);
                     let mut file = File::open(path)?;
                     let length = file.length();
                     self.send_from(inner, &mut file, length)
                 }
-                Content::Reader { size, read } => self.send_from(inner, &mut Reader::new(read), size),
+                Content::Reader { size, read } => {
+                    inner.envelope.set_eight_bit(true);
+                    self.send_from(inner, &mut Reader::new(read), size)
+                }
             }
         })
     }
 
-    /// Sends any other command; its reply is the last one then.
+    /// Sends any other command, and gives the text of its reply.
     ///
     /// # Errors
     ///
     /// `NOT_CONNECTED`, `UNSUITABLE_COMMAND`, `COMMAND_REJECTED`, or whatever the attempt met.
-    pub fn command(&self, verb: &str, parameters: &str) -> Result<()> {
+    pub fn command(&self, verb: &str, parameters: &str) -> Result<String> {
         self.operate(|inner| {
             let text = CommandText::parse(verb, parameters)?;
-            self.run_command(inner, None, |session, now, _| session.command(&text, now), Status::take_session)
+            self.run_command(inner, None, |session, now, _| session.command(&text, now), Status::take_session)?;
+            Ok(self.shared.lock().status.reply_text())
         })
     }
 
@@ -340,8 +349,14 @@ impl Client {
             session.timeouts_mut().clone_from(&shared.settings.timeouts);
             shared.settings.timeout
         };
-        begin(session, now, envelope)?;
         let is_message = source.is_some();
+        if let Err(error) = begin(session, now, envelope) {
+            if is_message {
+                // The recipients were not tried, which is something to be told.
+                learn(&mut self.shared.lock().status, session);
+            }
+            return Err(error);
+        }
         let result = self.run(connection, sink.as_ref(), source.unwrap_or(&mut NoContent), limit);
         let Some(session) = connection.session_mut() else { return result };
         learn(&mut self.shared.lock().status, session);
@@ -365,9 +380,10 @@ impl Client {
         source: &mut dyn Source,
         timeout: u32,
     ) -> Result<()> {
-        let limit = connection.now().limit(timeout).map(|end| (end, timeout));
-        let mut observer = Teller { client: self, sink };
-        run(connection, source, &mut observer, limit)
+        connection.set_limit(timeout);
+        let total = connection.session().and_then(|session| session.envelope().size()).unwrap_or(0);
+        let mut observer = Teller { client: self, sink, total, told: 0 };
+        run(connection, source, &mut observer)
     }
 
     fn tell_failure(&self, sink: &Arc<Sink>, error: &Error) {
@@ -393,6 +409,10 @@ impl Client {
 struct Teller<'a> {
     client: &'a Client,
     sink: Option<&'a Arc<Sink>>,
+    /// The length of the message; 0 if it is not known.
+    total: u64,
+    /// What was told of its progress last.
+    told: u64,
 }
 
 impl Observer for Teller<'_> {
@@ -402,6 +422,19 @@ impl Observer for Teller<'_> {
 
     fn record(&mut self, record: &Record) {
         self.client.tell(self.sink, &Event::of_record(record));
+    }
+
+    fn progress(&mut self, octets: u64, last: bool) {
+        /// Less than this is not worth a call.
+        const LEAST: u64 = 256 * 1024;
+        if !self.sink.is_some_and(|sink| sink.wants(EventKind::Progress)) {
+            return;
+        }
+        if octets == 0 || last || octets - self.told >= LEAST.max(self.total / 100) {
+            self.told = octets;
+            let event = Event { progress: (octets, self.total), ..Event::plain(EventKind::Progress) };
+            self.client.tell(self.sink, &event);
+        }
     }
 }
 

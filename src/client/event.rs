@@ -15,6 +15,8 @@ pub enum EventKind {
     Timeout = 0x10,
     /// A call was cancelled.
     Cancel = 0x20,
+    /// So much of a message was taken from its source.
+    Progress = 0x40,
     /// A command was queued for sending; secrets are masked.
     Command = 0x80,
     /// A whole reply came in; a login's challenges are masked.
@@ -29,6 +31,11 @@ pub const EVENTS: &[(EventKind, &str, &str)] = &[
     (EventKind::Disconnect, "DISCONNECT", "The session is over."),
     (EventKind::Timeout, "TIMEOUT", "A call ran out of time; error and text tell where."),
     (EventKind::Cancel, "CANCEL", "A call was cancelled; error and text tell where."),
+    (
+        EventKind::Progress,
+        "PROGRESS",
+        "A message is on its way; bytes_copied of bytes_total were taken from its source. Always told at the beginning and at the end, and at most about a hundred times in between.",
+    ),
     (EventKind::Command, "COMMAND", "A command was queued for sending; text is its line, secrets masked."),
     (EventKind::Reply, "REPLY", "A reply came in; result_code and text are the server's, a login's challenges masked."),
     (EventKind::Error, "ERROR", "A call failed; error and text tell why. Comes behind TIMEOUT and CANCEL too."),
@@ -45,13 +52,15 @@ pub struct Event<'a> {
     pub result_code: u16,
     /// See [`EVENTS`]; any octets.
     pub text: &'a [u8],
+    /// How much of the message was taken, and how long it is, in octets; 0 if not known.
+    pub progress: (u64, u64),
 }
 
 impl<'a> Event<'a> {
     /// An event that says it all by its kind.
     #[must_use]
     pub fn plain(kind: EventKind) -> Self {
-        Self { kind, error: 0, result_code: 0, text: &[] }
+        Self { kind, error: 0, result_code: 0, text: &[], progress: (0, 0) }
     }
 
     /// A command or reply.
@@ -61,13 +70,13 @@ impl<'a> Event<'a> {
             Direction::Client => EventKind::Command,
             Direction::Server => EventKind::Reply,
         };
-        Self { kind, error: 0, result_code: record.code, text: &record.text }
+        Self { result_code: record.code, text: &record.text, ..Self::plain(kind) }
     }
 
     /// A failure, whose sentence is given.
     #[must_use]
     pub fn of_error(kind: EventKind, error: &Error, sentence: &'a str) -> Self {
-        Self { kind, error: error.code.0, result_code: 0, text: sentence.as_bytes() }
+        Self { error: error.code.0, text: sentence.as_bytes(), ..Self::plain(kind) }
     }
 }
 

@@ -91,6 +91,14 @@ properties! {
         "INSECURE: 1 switches the check of the server's certificate off and trusts it all the same.";
     ALL_OR_NOTHING AllOrNothing 11 Integer ReadWrite "0"
         "1 lets one refused recipient stop the message: then nothing is sent to anyone. Costs a round trip, as DATA waits for every recipient's reply.";
+    DELIVERY_OPTIONS DeliveryOptions 12 Integer ReadWrite "0"
+        "Which notifications to ask for with every message, SMTP_DELIVERY_ bits (DSN, RFC 3461); 0 leaves it to the servers.";
+    ENVELOPE_ID EnvelopeId 13 Text ReadWrite ""
+        "An identifier that notifications bring back (ENVID, RFC 3461 section 4.4): printable ASCII, at most 100 characters.";
+    LEAVE_OUT LeaveOut 14 Integer ReadWrite "0"
+        "1 has notifications left out where the server does not offer them, instead of the message failing.";
+    MAIL_PARAMETERS MailParameters 15 Text ReadWrite ""
+        "Further parameters of MAIL as they stand on the line, separated by blanks (RFC 5321 section 4.1.2); not compared with what the server offers.";
     TIMEOUT Timeout 20 Integer ReadWrite "0"
         "The limit of one call as a whole, in milliseconds; 0 is none. Whichever limit is nearer counts.";
     TIMEOUT_RESOLVE TimeoutResolve 21 Integer ReadWrite "30000"
@@ -179,6 +187,8 @@ properties! {
         "The mail or network address that the last failure concerns.";
     ERROR_REMEDY ErrorRemedy 169 Text ReadOnly ""
         "What to do about the last failure, one sentence.";
+    ERROR_JSON ErrorJson 170 Text ReadOnly ""
+        "The whole record of the last failure as a JSON object; empty if there was none. Members: code, name, class, phase, what, remedy, and where they apply reply (code, text, enhanced), os_error, tls_reason, address.";
 }
 
 #[cfg(test)]

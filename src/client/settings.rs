@@ -3,7 +3,7 @@
 use super::options::Options;
 use super::property::Property;
 use crate::error::{Code, Error, Result};
-use crate::proto::{HostName, Secret, Security, Timeouts};
+use crate::proto::{Delivery, HostName, ParameterList, Secret, Security, Timeouts, check_envelope_id};
 
 /// The values of the writable properties.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,10 @@ pub(super) struct Settings {
     pub(super) insecure_auth: bool,
     pub(super) insecure_skip_verify: bool,
     pub(super) all_or_nothing: bool,
+    pub(super) leave_out: bool,
+    pub(super) delivery: Delivery,
+    pub(super) envelope_id: String,
+    pub(super) mail_parameters: ParameterList,
     pub(super) timeout: u32,
     pub(super) timeouts: Timeouts,
 }
@@ -50,6 +54,11 @@ impl Settings {
                 }
                 value.clone_into(&mut self.local_name);
             }
+            Property::EnvelopeId => {
+                check_envelope_id(value)?;
+                value.clone_into(&mut self.envelope_id);
+            }
+            Property::MailParameters => self.mail_parameters = ParameterList::parse(value)?,
             _ => return Err(not_a_setting(name)),
         }
         Ok(())
@@ -61,6 +70,8 @@ impl Settings {
             Property::User => &self.user,
             Property::CaFile => &self.ca_file,
             Property::LocalName => &self.local_name,
+            Property::EnvelopeId => &self.envelope_id,
+            Property::MailParameters => self.mail_parameters.as_str(),
             _ => return None,
         })
     }
@@ -81,6 +92,11 @@ impl Settings {
                 self.security = found.ok_or_else(|| out_of_range(3))?.0;
             }
             Property::InsecureAuth => self.insecure_auth = switch(value).ok_or_else(|| out_of_range(1))?,
+            Property::LeaveOut => self.leave_out = switch(value).ok_or_else(|| out_of_range(1))?,
+            Property::DeliveryOptions => {
+                let bits = u32::try_from(value).map_err(|_| out_of_range(i64::from(u32::MAX)))?;
+                self.delivery = Delivery::parse(bits)?;
+            }
             Property::AllOrNothing => self.all_or_nothing = switch(value).ok_or_else(|| out_of_range(1))?,
             Property::InsecureSkipVerify => self.insecure_skip_verify = switch(value).ok_or_else(|| out_of_range(1))?,
             _ => {
@@ -100,6 +116,8 @@ impl Settings {
             Property::InsecureAuth => i64::from(self.insecure_auth),
             Property::InsecureSkipVerify => i64::from(self.insecure_skip_verify),
             Property::AllOrNothing => i64::from(self.all_or_nothing),
+            Property::LeaveOut => i64::from(self.leave_out),
+            Property::DeliveryOptions => i64::from(self.delivery.0),
             _ => return self.clone().limit_mut(property).map(|limit| i64::from(*limit)),
         })
     }

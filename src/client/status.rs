@@ -48,6 +48,10 @@ impl Status {
         self.tls_cipher.clear();
         self.tls_verified = false;
         self.tls_objection.clear();
+        if connection.is_some() {
+            // What an earlier session's server said is not about this one.
+            self.reply.clear();
+        }
         let (Some(connection), Some(session)) = (connection, session) else { return };
         self.reply.copy_from(session.last_reply());
         let capabilities = session.capabilities();
@@ -99,7 +103,7 @@ impl Status {
         let error = self.error.as_deref();
         let reply = error.and_then(|error| error.reply.as_ref());
         Some(match property {
-            Property::ResultString => self.reply.to_record().text,
+            Property::ResultString => self.reply_text(),
             Property::EnhancedCode => enhanced_text(self.reply.enhanced()),
             Property::Extensions => self.extensions.clone(),
             Property::AuthMechanisms => self.mechanisms.clone(),
@@ -117,6 +121,7 @@ impl Status {
             Property::ErrorReply => reply.map(|reply| reply.text.clone()).unwrap_or_default(),
             Property::ErrorTlsReason => error.and_then(|error| error.tls_reason.clone()).unwrap_or_default(),
             Property::ErrorAddress => error.and_then(|error| error.address.clone()).unwrap_or_default(),
+            Property::ErrorJson => error.map(Error::to_json).unwrap_or_default(),
             Property::ErrorRemedy => error.map(|error| error.remedy().to_owned()).unwrap_or_default(),
             _ => return None,
         })
@@ -158,6 +163,11 @@ impl Status {
             Some(format!("{mailbox}: {} {}", reply.code, reply.text.replace('\n', " / ")))
         });
         refused.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The text of the server's last reply, made printable.
+    pub(super) fn reply_text(&self) -> String {
+        self.reply.to_record().text
     }
 
     fn queue_id(&self) -> String {

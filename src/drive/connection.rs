@@ -4,6 +4,7 @@
 use super::observer::Observer;
 use super::plan::Plan;
 use super::source::Source;
+use super::timer::Timer;
 use crate::error::{Code, Error, Phase, Result};
 use crate::net::canceller::{Canceller, Target};
 use crate::net::race::Race;
@@ -13,7 +14,6 @@ use crate::net::stream::Stream;
 use crate::net::sys::{self, Watch};
 use crate::net::tls::TlsInfo;
 use crate::net::trust::{Policy, Trust};
-use crate::net::wait::Clock;
 use crate::net::waker::Waker;
 use crate::net::wire_error;
 use crate::proto::{Config, HostName, Moment, OUTPUT_CHUNK, Security, Session, Want};
@@ -37,6 +37,8 @@ struct Talk {
     session: Session,
     peer: SocketAddr,
     tls_info: Option<TlsInfo>,
+    /// Octets written since something was last looked for to read.
+    unread: usize,
 }
 
 /// A connection; see the module.
@@ -47,9 +49,7 @@ pub struct Connection {
     stage_since: Moment,
     waker: Option<Arc<Waker>>,
     canceller: Arc<Canceller>,
-    clock: Clock,
-    /// The time when the last wait ended: the clock is not read more often than needed.
-    now: Moment,
+    timer: Timer,
 }
 
 impl Connection {
@@ -61,13 +61,13 @@ impl Connection {
     pub fn open(plan: Plan, canceller: Arc<Canceller>) -> Result<Self> {
         let waker = Arc::new(Waker::new().map_err(|error| wire_error(&error, Phase::Connect))?);
         canceller.set_target(Some(Target::Waker(Arc::clone(&waker))));
-        let clock = Clock::start();
-        let now = clock.now();
+        let timer = Timer::start();
+        let now = timer.now;
         let stage = match resolve::literal(&plan.host) {
             Some(address) => Stage::Racing(Race::new(vec![SocketAddr::new(address, plan.port)], now)),
             None => Stage::Resolving(Lookup::start(&plan.host, plan.port, &waker)?),
         };
-        Ok(Self { plan, stage, stage_since: now, waker: Some(waker), canceller, clock, now })
+        Ok(Self { plan, stage, stage_since: now, waker: Some(waker), canceller, timer })
     }
 
     /// Does everything that can be done without waiting. `None` means that it
@@ -82,13 +82,13 @@ impl Connection {
                     Ok(addresses) => self.race(addresses),
                     Err(error) => Err(error),
                 },
-                Stage::Racing(race) => match race.step(self.now) {
+                Stage::Racing(race) => match race.step(self.timer.now) {
                     Ok(None) => return None,
                     Ok(Some((peer, socket))) => self.talk(peer, Stream::new(socket), observer),
                     Err(error) => Err(error),
                 },
                 Stage::Talking(talk) => {
-                    return talk.step(&self.plan, source, observer, &mut self.now, self.clock, &self.canceller);
+                    return talk.step(&self.plan, source, observer, &mut self.timer, &self.canceller);
                 }
                 Stage::Failed => Err(Error::caller(Code::NOT_CONNECTED, "the connection was not made")),
             };
@@ -114,10 +114,17 @@ impl Connection {
     /// or the next address is to be tried.
     #[must_use]
     pub fn deadline(&self) -> Option<Moment> {
-        match &self.stage {
+        let own = match &self.stage {
             Stage::Racing(race) => Moment::earlier(race.deadline(), self.stage_deadline()),
             _ => self.stage_deadline(),
-        }
+        };
+        Moment::earlier(own, self.timer.end())
+    }
+
+    /// Bounds the operation that begins now as a whole, whatever the limits of
+    /// its phases; 0 is no limit.
+    pub fn set_limit(&mut self, millis: u32) {
+        self.timer.set_limit(millis);
     }
 
     /// Waits, but not beyond a deadline; then [`Self::step`] is due.
@@ -127,19 +134,20 @@ impl Connection {
     /// When the connection is broken; [`Self::fail`] is due then. After a cancel
     /// it is no error: the step finds out.
     pub fn wait(&mut self, deadline: Option<Moment>) -> Result<()> {
-        let left = deadline.map(|deadline| u32::try_from(deadline - self.now).unwrap_or(u32::MAX));
+        let left = self.timer.left(deadline);
         let waited = match &mut self.stage {
             Stage::Talking(talk) => talk.wait(left),
             _ => sys::wait(&self.watches(), left).map_err(|error| wire_error(&error, self.phase())),
         };
-        self.now = self.clock.now();
+        self.timer.read();
         if self.is_cancelled() { Ok(()) } else { waited }
     }
 
-    /// Ends the operation with an error, if the present phase has had its time.
+    /// Ends the operation with an error, if the present phase, or the call, has had its time.
     pub fn check_time(&mut self) -> Option<Box<Error>> {
-        if self.stage_deadline().is_none_or(|deadline| self.now < deadline) {
-            return None;
+        if self.stage_deadline().is_none_or(|deadline| self.timer.now < deadline) {
+            let error = self.timer.over_limit(self.phase())?;
+            return Some(self.fail(error));
         }
         if let Stage::Talking(talk) = &mut self.stage {
             talk.session.handle_timeout();
@@ -182,13 +190,13 @@ impl Connection {
     /// The time when the last wait ended.
     #[must_use]
     pub fn now(&self) -> Moment {
-        self.now
+        self.timer.now
     }
 
     /// Reads the clock: to be called before an operation is begun.
     pub fn read_clock(&mut self) -> Moment {
-        self.now = self.clock.now();
-        self.now
+        self.timer.read();
+        self.timer.now
     }
 
     fn is_cancelled(&self) -> bool {
@@ -238,7 +246,7 @@ impl Connection {
     }
 
     fn race(&mut self, addresses: Vec<SocketAddr>) -> Result<()> {
-        self.stage_since = self.now;
+        self.stage_since = self.timer.now;
         self.stage = Stage::Racing(Race::new(addresses, self.stage_since));
         Ok(())
     }
@@ -260,8 +268,8 @@ impl Connection {
             insecure_auth: self.plan.insecure_auth,
         });
         session.set_trace(observer.wants_records());
-        session.open(self.now);
-        self.stage = Stage::Talking(Box::new(Talk { stream, session, peer, tls_info: None }));
+        session.open(self.timer.now);
+        self.stage = Stage::Talking(Box::new(Talk { stream, session, peer, tls_info: None, unread: 0 }));
         Ok(())
     }
 }
@@ -278,14 +286,13 @@ impl Talk {
         plan: &Plan,
         source: &mut dyn Source,
         observer: &mut dyn Observer,
-        now: &mut Moment,
-        clock: Clock,
+        timer: &mut Timer,
         canceller: &Canceller,
     ) -> Option<Result<()>> {
         loop {
             // What comes along with the end of a handshake waits until it is reported.
             if !self.stream.input().is_empty() && self.session.want() != Want::Tls {
-                self.session.handle_input(self.stream.input(), *now);
+                self.session.handle_input(self.stream.input(), timer.now);
                 self.stream.take_input();
             }
             if self.session.has_trace() {
@@ -296,9 +303,9 @@ impl Talk {
             }
             let moved = match self.session.want() {
                 Want::Done => return self.session.take_result(),
-                Want::Content => self.take_content(source),
-                Want::Write => self.write(now, clock),
-                Want::Tls => self.handshake(plan, *now),
+                Want::Content => self.take_content(source, observer, timer),
+                Want::Write => self.write(timer),
+                Want::Tls => self.handshake(plan, timer.now),
                 Want::Read => self.finish_writing(),
             };
             match moved {
@@ -322,38 +329,71 @@ impl Talk {
         self.stream.receive().map(|_| ())
     }
 
-    fn take_content(&mut self, source: &mut dyn Source) -> Result<bool> {
-        let piece = source.next()?;
-        if piece.is_empty() {
-            self.session.finish_content();
-        } else {
-            self.session.content(piece);
+    fn take_content(
+        &mut self,
+        source: &mut dyn Source,
+        observer: &mut dyn Observer,
+        timer: &mut Timer,
+    ) -> Result<bool> {
+        if self.session.content_octets() == 0 {
+            observer.progress(0, false);
         }
+        let slow = source.may_wait();
+        let piece = source.next()?;
+        if slow {
+            // The source's own time is not the server's, but it is the call's: a
+            // message must not be completed when the caller has been told it was not.
+            timer.read();
+            if let Some(error) = timer.over_limit(Phase::Content) {
+                return Err(error);
+            }
+        }
+        let last = piece.is_empty();
+        if last {
+            self.session.finish_content(timer.now);
+        } else {
+            self.session.content(piece, timer.now);
+        }
+        observer.progress(self.session.content_octets(), last);
         Ok(true)
     }
 
     /// True if something went out, or came in.
-    fn write(&mut self, now: &mut Moment, clock: Clock) -> Result<bool> {
+    fn write(&mut self, timer: &mut Timer) -> Result<bool> {
         match self.stream.write(self.session.output()) {
             Ok(0) => Ok(false),
             Ok(count) => {
                 // A long message may go out without a single wait.
                 if count >= OUTPUT_CHUNK / 2 {
-                    *now = clock.now();
+                    timer.read();
                 }
-                self.session.handle_written(count, *now);
+                self.session.handle_written(count, timer.now);
+                self.look_for_a_refusal(count)?;
                 Ok(true)
             }
             // The server may have said why before it hung up.
             Err(error) => match self.stream.receive() {
                 Ok(_) if !self.stream.input().is_empty() => {
-                    self.session.handle_input(self.stream.input(), *now);
+                    self.session.handle_input(self.stream.input(), timer.now);
                     self.stream.take_input();
                     Err(error)
                 }
                 _ => Err(error),
             },
         }
+    }
+
+    /// While writes never wait nothing would be read; but a server that has
+    /// refused a message may go on taking it.
+    fn look_for_a_refusal(&mut self, written: usize) -> Result<()> {
+        /// Often enough to save most of a large message, too seldom to cost anything.
+        const EVERY: usize = 1024 * 1024;
+        self.unread += written;
+        if self.unread >= EVERY {
+            self.unread = 0;
+            self.stream.receive()?;
+        }
+        Ok(())
     }
 
     /// Nothing more to write: sees the last of it off. False, as the rest is up

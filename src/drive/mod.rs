@@ -8,6 +8,7 @@ mod connection;
 mod observer;
 mod plan;
 mod source;
+mod timer;
 
 pub use blocking::run;
 pub use connection::Connection;

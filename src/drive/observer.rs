@@ -9,6 +9,10 @@ pub trait Observer {
 
     /// One command or reply.
     fn record(&mut self, record: &Record);
+
+    /// So many octets of the message were taken from its source; `last` when it
+    /// is at its end.
+    fn progress(&mut self, octets: u64, last: bool);
 }
 
 /// Nobody.
@@ -21,4 +25,6 @@ impl Observer for Silent {
     }
 
     fn record(&mut self, _: &Record) {}
+
+    fn progress(&mut self, _: u64, _: bool) {}
 }

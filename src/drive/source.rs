@@ -14,6 +14,11 @@ pub trait Source {
     /// If the content cannot be had; nothing more is sent then, and the message
     /// is not completed.
     fn next(&mut self) -> Result<&[u8]>;
+
+    /// Whether getting a piece may take time.
+    fn may_wait(&self) -> bool {
+        true
+    }
 }
 
 /// For operations that send no content.
@@ -35,6 +40,10 @@ impl Source for Memory<'_> {
         let (piece, rest) = self.0.split_at(self.0.len().min(OUTPUT_CHUNK));
         self.0 = rest;
         Ok(piece)
+    }
+
+    fn may_wait(&self) -> bool {
+        false
     }
 }
 
@@ -58,15 +67,19 @@ impl File {
             let what = format!("the message file {path} cannot be opened ({error})");
             Error::caller(Code::FILE, what).with_os(&error)
         };
-        let file = SystemFile::open(path).map_err(failed)?;
-        let data = file.metadata().map_err(failed)?;
-        if data.is_dir() {
-            return Err(Error::caller(Code::FILE, format!("the message file {path} is a folder")));
+        // Looked at first: opening a pipe would wait for its other end, and no
+        // cancel could end that.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
+            let what = format!("the message file {path} is a folder, pipe or device, not a file");
+            return Err(Error::caller(Code::FILE, what));
         }
-        Ok(Self { file, path: path.to_owned(), length: data.is_file().then_some(data.len()), buffer: Vec::new() })
+        let file = SystemFile::open(path).map_err(failed)?;
+        // Files that the system makes up as they are read say they have none.
+        let length = Some(file.metadata().map_err(failed)?.len()).filter(|length| *length > 0);
+        Ok(Self { file, path: path.to_owned(), length, buffer: Vec::new() })
     }
 
-    /// Its length in octets; a pipe or device has none.
+    /// Its length in octets, if the system knows it.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
         self.length

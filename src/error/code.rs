@@ -51,6 +51,19 @@ pub enum Class {
     Internal = 4,
 }
 
+impl Class {
+    /// The constant's name behind `SMTP_CLASS_`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Caller => "CALLER",
+            Self::Server => "SERVER",
+            Self::Wire => "WIRE",
+            Self::Internal => "INTERNAL",
+        }
+    }
+}
+
 /// One row of the table.
 #[derive(Debug)]
 pub struct Entry {
@@ -171,8 +184,8 @@ codes! {
         "an earlier internal error made this client unusable"
         "Release it and create a new one.";
     SMTPUTF8_REQUIRED 0x500C Caller
-        "the address needs SMTPUTF8, which this version does not send"
-        "Use an address of ASCII characters only; write the domain in its xn-- form.";
+        "an address needs SMTPUTF8, which the server does not offer"
+        "Use an address whose local part is ASCII, or a server that offers SMTPUTF8.";
     TOO_LONG 0x500D Caller
         "a text is longer than the protocol allows"
         "Shorten the text that the message names.";
@@ -203,6 +216,9 @@ codes! {
     UNSUITABLE_COMMAND 0x5016 Caller
         "the command would leave the session in an unknown state"
         "Use the function that is made for it.";
+    EXTENSION_UNAVAILABLE 0x5017 Caller
+        "the message asks for an extension that the server does not offer"
+        "Do not ask for it, or set SMTP_PROPERTY_LEAVE_OUT to have it left out.";
     SERVER_CLOSING 0x5101 Server
         "the server is closing the connection (421)"
         "Connect again later.";

@@ -151,16 +151,15 @@ impl Error {
     /// A failure with what happened in words.
     #[must_use]
     pub fn new(code: Code, phase: Phase, what: impl Into<String>) -> Box<Self> {
-        Box::new(Self {
-            code,
-            phase,
-            what: what.into(),
-            remedy: None,
-            reply: None,
-            os_error: 0,
-            tls_reason: None,
-            address: None,
-        })
+        let mut what = what.into();
+        if what.contains(char::is_control) {
+            // Whatever it was made of, it is one line of a log.
+            what = what
+                .chars()
+                .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+                .collect();
+        }
+        Box::new(Self { code, phase, what, remedy: None, reply: None, os_error: 0, tls_reason: None, address: None })
     }
 
     /// A misuse by the caller, before anything was sent.
@@ -204,6 +203,38 @@ impl Error {
         own.or_else(|| self.code.entry().map(|entry| entry.remedy)).unwrap_or_default()
     }
 
+    /// The whole record as one JSON object, for logs and scripts. Members that
+    /// do not apply are left out.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut json = format!(
+            "{{\"code\":{},\"name\":{},\"class\":{},\"phase\":{},\"what\":{},\"remedy\":{}",
+            self.code.0,
+            quoted(self.code.name()),
+            quoted(self.class().name()),
+            quoted(self.phase.name()),
+            quoted(&self.what),
+            quoted(self.remedy()),
+        );
+        if let Some(reply) = &self.reply {
+            json += &format!(",\"reply\":{{\"code\":{},\"text\":{}", reply.code, quoted(&reply.text));
+            if let Some((class, subject, detail)) = reply.enhanced {
+                json += &format!(",\"enhanced\":\"{class}.{subject}.{detail}\"");
+            }
+            json.push('}');
+        }
+        if self.os_error != 0 {
+            json += &format!(",\"os_error\":{}", self.os_error);
+        }
+        for (name, value) in [("tls_reason", &self.tls_reason), ("address", &self.address)] {
+            if let Some(value) = value {
+                json += &format!(",\"{name}\":{}", quoted(value));
+            }
+        }
+        json.push('}');
+        json
+    }
+
     /// The family of the error.
     #[must_use]
     pub fn class(&self) -> Class {
@@ -232,6 +263,22 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// A JSON string (RFC 8259 section 7).
+fn quoted(text: &str) -> String {
+    let mut out = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,6 +291,23 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "the sender <a@b.example> was refused; the server said: 550 5.7.1 no / not you. Ask the postmaster."
+        );
+    }
+
+    #[test]
+    fn a_sentence_is_one_line() {
+        let error = Error::caller(Code::FILE, "the file /no\r\nQUIT");
+        assert!(error.to_string().starts_with("the file /no\\r\\nQUIT. "), "{error}");
+    }
+
+    #[test]
+    fn json() {
+        let error = Error::new(Code::SENDER_REJECTED, Phase::Mail, "a \"b\" \\ \u{e9}")
+            .with_reply(ServerReply { code: 550, enhanced: Some((5, 7, 1)), text: "no\nnot\u{7} you".into() })
+            .with_remedy("Ask.");
+        assert_eq!(
+            error.to_json(),
+            r#"{"code":-2147200757,"name":"SMTP_ERROR_SENDER_REJECTED","class":"SERVER","phase":"MAIL","what":"a \"b\" \\ \u00e9","remedy":"Ask.","reply":{"code":550,"text":"no\nnot\u0007 you","enhanced":"5.7.1"}}"#.replace("\\u00e9", "\u{e9}")
         );
     }
 

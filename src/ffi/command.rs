@@ -2,8 +2,8 @@
 
 use super::entry::on_client;
 use super::handle::SmtpClient;
-use super::text::{copy_out, optional, required};
-use crate::client::{Client, Property};
+use super::text::{copy_out, null, optional, required};
+use crate::client::Client;
 use crate::error::Result;
 use crate::proto::Mailbox;
 use std::ffi::c_char;
@@ -88,7 +88,7 @@ pub unsafe extern "C" fn SmtpVerifyAddress(client: *mut SmtpClient, address: *co
 /// @param capacity  its size in octets
 /// @param length    set to the length of the whole text without its NUL; may be NULL
 /// @return 0; SMTP_ERROR_BUFFER_TOO_SMALL, with the buffer filled with as much
-///         as fits and the whole in SMTP_PROPERTY_RESULT_STRING;
+///         as fits and the whole in SMTP_PROPERTY_RESULT_STRING, until the next call;
 ///         SMTP_ERROR_COMMAND_REJECTED, or another error code
 ///
 /// Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
@@ -107,15 +107,21 @@ pub unsafe extern "C" fn SmtpExpandAddress(
 ) -> i32 {
     on_client(client, |client| {
         // SAFETY: as our caller promises.
-        ask(client, "EXPN", unsafe { required(address, "address") }?)?;
-        let members = client.text(Property::ResultString as u32)?.replace('\0', " ");
+        let address = unsafe { required(address, "address") }?;
+        if buffer.is_null() && capacity != 0 {
+            return Err(null("buffer"));
+        }
+        let members = ask(client, "EXPN", address)?;
         // SAFETY: as our caller promises.
         unsafe { copy_out(&members, buffer, capacity, length) }
     })
 }
 
 /// VRFY and EXPN take a mailbox or a plain name.
-fn ask(client: &Client, verb: &str, address: &str) -> Result<()> {
-    let address = if address.contains('@') { Mailbox::parse(address)?.as_str() } else { address.trim() };
-    client.command(verb, address)
+fn ask(client: &Client, verb: &str, address: &str) -> Result<String> {
+    let name = address.trim_matches(' ');
+    if name.contains(['@', '<', '>']) || name.is_empty() {
+        return client.command(verb, Mailbox::parse(address)?.as_str());
+    }
+    client.command(verb, name)
 }

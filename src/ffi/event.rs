@@ -22,6 +22,10 @@ pub struct SmtpEvent {
     pub text: *const c_char,
     /// The length of the text in octets.
     pub text_length: usize,
+    /// For SMTP_EVENT_PROGRESS, how many octets of the message were taken from its source; else 0.
+    pub bytes_copied: u64,
+    /// For SMTP_EVENT_PROGRESS, the length of the message in octets, 0 if it is not known; else 0.
+    pub bytes_total: u64,
 }
 
 /// A callback. Returns 0 to go on, anything else to cancel the running call.
@@ -79,6 +83,8 @@ pub unsafe extern "C" fn SmtpRegisterEvent(
                         result_code: i32::from(event.result_code),
                         text: event.text.as_ptr().cast(),
                         text_length: event.text.len(),
+                        bytes_copied: event.progress.0,
+                        bytes_total: event.progress.1,
                     };
                     // SAFETY: a live structure, and the data that belongs to this callback.
                     unsafe { callback(&raw const event, user.data) != 0 }

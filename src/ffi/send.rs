@@ -67,8 +67,8 @@ pub unsafe extern "C" fn SmtpSendMessage(
 /// @param client      the client
 /// @param sender      as for SmtpSendMessage
 /// @param recipients  as for SmtpSendMessage
-/// @param path        the file, UTF-8; it is opened before anything is sent, and
-///                    must not change meanwhile
+/// @param path        the file, UTF-8, not a pipe or device; it is opened before
+///                    anything is sent, and must not change meanwhile
 /// @return as SmtpSendMessage, and SMTP_ERROR_FILE if the file cannot be opened
 ///         (nothing was sent) or read to its end (the message is not completed
 ///         and the connection is closed)
@@ -105,7 +105,8 @@ pub unsafe extern "C" fn SmtpSendFile(
 ///
 /// Called on the thread of SmtpSendStream, with no lock of the library's held; on
 /// the same client it may call SmtpCancel and the getters only. A reader that
-/// waits is not bounded by the library's limits.
+/// waits cannot be interrupted; what it takes counts towards SMTP_PROPERTY_TIMEOUT,
+/// looked at when it returns, and not towards the limits of the phases.
 pub type SmtpReadCallback =
     Option<unsafe extern "C" fn(buffer: *mut c_void, capacity: usize, user_data: *mut c_void) -> i64>;
 

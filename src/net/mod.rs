@@ -4,6 +4,7 @@
 //! [`sys`] has the few calls that the standard library and socket2 lack.
 
 pub mod canceller;
+pub mod clock;
 mod input;
 pub mod race;
 pub mod resolve;
@@ -13,7 +14,7 @@ pub mod stream;
 pub mod sys;
 pub mod tls;
 pub mod trust;
-pub mod wait;
+
 pub mod waker;
 
 use crate::error::{Code, Error, Phase};

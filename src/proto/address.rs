@@ -126,6 +126,23 @@ impl HostName {
     }
 }
 
+/// The mailbox, or domain, with its domain in ASCII: labels of other characters
+/// become A-labels (IDNA 2008, with the mapping of UTS 46).
+///
+/// # Errors
+///
+/// `INVALID_ADDRESS` if the domain has no such form.
+pub fn to_ascii(text: &str) -> Result<std::borrow::Cow<'_, str>> {
+    let domain_start = text.rfind('@').map_or(0, |at| at + 1);
+    let domain = &text[domain_start..];
+    if domain.is_ascii() {
+        return Ok(text.into());
+    }
+    let ascii = idna::domain_to_ascii_strict(domain)
+        .map_err(|_| invalid(text, "its domain is not one that can be written in ASCII (IDNA)".into()))?;
+    Ok(format!("{}{ascii}", &text[..domain_start]).into())
+}
+
 /// Splits a list at its commas, those in quotes, in angle brackets or behind a
 /// backslash apart; blanks around each part are taken off, and empty parts left out.
 pub fn split_list(list: &str) -> impl Iterator<Item = &str> {
@@ -496,6 +513,16 @@ mod tests {
         {
             assert_eq!(Mailbox::parse(text).map(Mailbox::as_str).ok(), Some("jane@a.example"), "{text}");
         }
+    }
+
+    #[test]
+    fn domains_in_ascii() {
+        let ascii = |text| to_ascii(text).map(std::borrow::Cow::into_owned).map_err(|error| error.code);
+        assert_eq!(ascii("a@example.com").as_deref(), Ok("a@example.com"));
+        assert_eq!(ascii("jörg@bücher.example").as_deref(), Ok("jörg@xn--bcher-kva.example"));
+        assert_eq!(ascii("user@παράδειγμα.test").as_deref(), Ok("user@xn--hxajbheg2az3al.test"));
+        assert_eq!(ascii("Bücher.example").as_deref(), Ok("xn--bcher-kva.example"));
+        assert_eq!(ascii("a@b\u{ad}\u{200d}.é_"), Err(Code::INVALID_ADDRESS));
     }
 
     #[test]

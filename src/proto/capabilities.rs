@@ -13,6 +13,12 @@ pub struct Capabilities {
     pub pipelining: bool,
     /// STARTTLS (RFC 3207)
     pub starttls: bool,
+    /// 8BITMIME (RFC 6152)
+    pub eight_bit: bool,
+    /// SMTPUTF8 (RFC 6531)
+    pub smtputf8: bool,
+    /// DSN (RFC 3461)
+    pub dsn: bool,
     /// SIZE (RFC 1870): `Some(0)` if offered without a limit.
     pub size: Option<u64>,
     /// The mechanisms of AUTH (RFC 4954), in upper case, in the server's order.
@@ -45,6 +51,9 @@ impl Capabilities {
         match keyword.as_str() {
             "PIPELINING" => self.pipelining = true,
             "STARTTLS" => self.starttls = true,
+            "8BITMIME" => self.eight_bit = true,
+            "SMTPUTF8" => self.smtputf8 = true,
+            "DSN" => self.dsn = true,
             "SIZE" => self.size = Some(words.next().and_then(|limit| limit.parse().ok()).unwrap_or(0)),
             "AUTH" => words.for_each(|mechanism| self.add_mechanism(mechanism)),
             _ => {

@@ -1,6 +1,8 @@
 //! Commands as types: none can hold a CR, LF, NUL or other control character.
 
 use super::address::HostName;
+use super::capabilities::Capabilities;
+use super::delivery::write_xtext;
 use super::envelope::Envelope;
 use super::limits::MAX_COMMAND_LINE;
 use crate::error::{Code, Error, Result};
@@ -15,10 +17,10 @@ pub enum Command<'a> {
     Helo(&'a HostName),
     /// `STARTTLS` (RFC 3207)
     StartTls,
-    /// `MAIL FROM:<sender>` with parameters
-    Mail(&'a Envelope, &'a [Parameter<'a>]),
+    /// `MAIL FROM:<sender>` with what of its parameters the server offers
+    Mail(&'a Envelope, &'a Capabilities),
     /// `RCPT TO:<recipient>`, the recipient by its number in the envelope
-    Rcpt(&'a Envelope, usize),
+    Rcpt(&'a Envelope, usize, &'a Capabilities),
     /// `DATA`
     Data,
     /// `RSET`
@@ -36,16 +38,17 @@ impl Command<'_> {
             Self::Ehlo(name) => put(out, &["EHLO ", name.as_str(), "\r\n"]),
             Self::Helo(name) => put(out, &["HELO ", name.as_str(), "\r\n"]),
             Self::StartTls => put(out, &["STARTTLS\r\n"]),
-            Self::Mail(envelope, []) => put(out, &["MAIL FROM:<", envelope.sender(), ">\r\n"]),
-            Self::Mail(envelope, parameters) => {
-                put(out, &["MAIL FROM:<", envelope.sender(), ">"]);
-                for parameter in *parameters {
-                    parameter.write_to(out);
+            Self::Mail(envelope, offered) => write_mail(out, envelope, offered),
+            Self::Rcpt(envelope, index, offered) => {
+                let recipient = envelope.recipient(*index).unwrap_or_default();
+                put(out, &["RCPT TO:<", recipient]);
+                if offered.dsn && !envelope.delivery().is_empty() {
+                    put(out, &[">"]);
+                    envelope.delivery().write_recipient_parameters(recipient, out);
+                    put(out, &["\r\n"]);
+                } else {
+                    put(out, &[">\r\n"]);
                 }
-                put(out, &["\r\n"]);
-            }
-            Self::Rcpt(envelope, index) => {
-                put(out, &["RCPT TO:<", envelope.recipient(*index).unwrap_or_default(), ">\r\n"]);
             }
             Self::Data => put(out, &["DATA\r\n"]),
             Self::Reset => put(out, &["RSET\r\n"]),
@@ -53,6 +56,33 @@ impl Command<'_> {
             Self::Other(text) => put(out, &[&text.0, "\r\n"]),
         }
     }
+}
+
+/// What the envelope needs was compared with what is offered before; here what
+/// is only good to have is left out where it is not.
+fn write_mail(out: &mut Vec<u8>, envelope: &Envelope, offered: &Capabilities) {
+    put(out, &["MAIL FROM:<", envelope.sender(), ">"]);
+    if let (Some(_), Some(octets)) = (offered.size, envelope.size()) {
+        put(out, &[" SIZE="]);
+        put_number(out, octets);
+    }
+    if offered.eight_bit && envelope.is_eight_bit() {
+        put(out, &[" BODY=8BITMIME"]);
+    }
+    if envelope.needs_smtputf8() {
+        put(out, &[" SMTPUTF8"]);
+    }
+    if offered.dsn {
+        put(out, &[envelope.delivery().mail_parameter()]);
+        if !envelope.envelope_id().is_empty() {
+            put(out, &[" ENVID="]);
+            write_xtext(envelope.envelope_id(), out);
+        }
+    }
+    if !envelope.extra_parameters().is_empty() {
+        put(out, &[" ", envelope.extra_parameters()]);
+    }
+    put(out, &["\r\n"]);
 }
 
 fn put(out: &mut Vec<u8>, parts: &[&str]) {
@@ -74,10 +104,31 @@ impl CommandText {
     /// `UNSUITABLE_COMMAND` for a verb that changes what the session is about.
     pub fn parse(verb: &str, parameters: &str) -> Result<Self> {
         /// Each has a function of its own that keeps track of the consequences.
-        const OWN: [&str; 12] =
-            ["HELO", "EHLO", "LHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "BURL", "QUIT", "TURN"];
+        const OWN: [&str; 19] = [
+            "HELO",
+            "EHLO",
+            "LHLO",
+            "STARTTLS",
+            "AUTH",
+            "MAIL",
+            "RCPT",
+            "DATA",
+            "BDAT",
+            "BURL",
+            "QUIT",
+            "TURN",
+            "ATRN",
+            "SEND",
+            "SOML",
+            "SAML",
+            "XCLIENT",
+            "X-EXPS",
+            "X-ANONYMOUSTLS",
+        ];
         let refused = |code, what| Err(Error::caller(code, what));
-        if verb.is_empty() || !verb.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-') {
+        if !verb.starts_with(|c: char| c.is_ascii_alphanumeric())
+            || !verb.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+        {
             let what = format!("\"{}\" is not a command: letters, digits and hyphens only", verb.escape_debug());
             return refused(Code::INVALID_PARAMETER, what);
         }
@@ -93,6 +144,12 @@ impl CommandText {
             return refused(Code::TOO_LONG, format!("a command line may have at most {MAX_COMMAND_LINE} octets"));
         }
         Ok(Self(text))
+    }
+
+    /// The verb.
+    #[must_use]
+    pub fn verb(&self) -> &str {
+        self.0.split(' ').next().unwrap_or_default()
     }
 }
 
@@ -112,38 +169,36 @@ fn put_number(out: &mut Vec<u8>, mut number: u64) {
     }
 }
 
-/// An ESMTP parameter of MAIL or RCPT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parameter<'a> {
-    /// `SIZE=octets` (RFC 1870)
-    Size(u64),
-    /// Any other, as it stands on the line
-    Other(ParameterText<'a>),
-}
+/// ESMTP parameters as they stand on the line, `KEYWORD` or `KEYWORD=value` each
+/// (RFC 5321 section 4.1.2, `esmtp-param`), with one blank between two.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParameterList(String);
 
-impl Parameter<'_> {
-    fn write_to(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Size(octets) => {
-                put(out, &[" SIZE="]);
-                put_number(out, *octets);
-            }
-            Self::Other(text) => put(out, &[" ", text.0]),
-        }
-    }
-}
-
-/// `KEYWORD` or `KEYWORD=value` (RFC 5321 section 4.1.2, `esmtp-param`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ParameterText<'a>(&'a str);
-
-impl<'a> ParameterText<'a> {
-    /// Takes one parameter as it stands on the line.
+impl ParameterList {
+    /// Takes parameters with blanks between them.
     ///
     /// # Errors
     ///
-    /// `INVALID_PARAMETER` if it does not fit the grammar.
-    pub fn parse(text: &'a str) -> Result<Self> {
+    /// `INVALID_PARAMETER` if one does not fit the grammar.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut list = Self::default();
+        for parameter in text.split(' ').filter(|parameter| !parameter.is_empty()) {
+            Self::check(parameter)?;
+            if !list.0.is_empty() {
+                list.0.push(' ');
+            }
+            list.0.push_str(parameter);
+        }
+        Ok(list)
+    }
+
+    /// The parameters as they stand on the line.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn check(text: &str) -> Result<()> {
         let (keyword, value) = match text.split_once('=') {
             Some((keyword, value)) => (keyword, Some(value)),
             None => (text, None),
@@ -153,22 +208,16 @@ impl<'a> ParameterText<'a> {
         let value_fits = value
             .is_none_or(|value| !value.is_empty() && value.bytes().all(|octet| matches!(octet, 33..=60 | 62..=126)));
         if keyword_fits && value_fits {
-            return Ok(Self(text));
+            return Ok(());
         }
         let what = format!("\"{}\" is not an ESMTP parameter (KEYWORD or KEYWORD=value)", text.escape_debug());
         Err(Error::caller(Code::INVALID_PARAMETER, what))
-    }
-
-    /// The parameter as it stands on the line.
-    #[must_use]
-    pub fn as_str(self) -> &'a str {
-        self.0
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Mailbox, ReversePath};
+    use super::super::{Delivery, Mailbox, ReversePath};
     use super::*;
 
     fn line(command: Command<'_>) -> String {
@@ -183,13 +232,27 @@ mod tests {
         let mut envelope = Envelope::default();
         envelope.begin(ReversePath::parse("s@a.example").expect("good"));
         envelope.push(Mailbox::parse("r@b").expect("good"));
-        let size = [Parameter::Size(10), Parameter::Other(ParameterText::parse("SMTPUTF8").expect("good"))];
+        let nothing = Capabilities::default();
+        let offered = Capabilities { size: Some(0), dsn: true, eight_bit: true, ..Capabilities::default() };
         assert_eq!(line(Command::Ehlo(&name)), "EHLO a.example\r\n");
         assert_eq!(line(Command::Helo(&name)), "HELO a.example\r\n");
         assert_eq!(line(Command::StartTls), "STARTTLS\r\n");
-        assert_eq!(line(Command::Mail(&envelope, &[])), "MAIL FROM:<s@a.example>\r\n");
-        assert_eq!(line(Command::Mail(&Envelope::default(), &size)), "MAIL FROM:<> SIZE=10 SMTPUTF8\r\n");
-        assert_eq!(line(Command::Rcpt(&envelope, 0)), "RCPT TO:<r@b>\r\n");
+        assert_eq!(line(Command::Mail(&envelope, &nothing)), "MAIL FROM:<s@a.example>\r\n");
+        assert_eq!(line(Command::Rcpt(&envelope, 0, &offered)), "RCPT TO:<r@b>\r\n");
+        envelope.set_size(Some(10));
+        envelope.set_eight_bit(true);
+        envelope.set_delivery(Delivery::parse(0x10000 | 0x40000 | 0x80000).expect("good"), "a=b");
+        envelope.set_extra_parameters("X-Y=1 Z");
+        assert_eq!(
+            line(Command::Mail(&envelope, &offered)),
+            "MAIL FROM:<s@a.example> SIZE=10 BODY=8BITMIME RET=HDRS ENVID=a+3Db X-Y=1 Z\r\n"
+        );
+        assert_eq!(
+            line(Command::Rcpt(&envelope, 0, &offered)),
+            "RCPT TO:<r@b> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;r@b\r\n"
+        );
+        assert_eq!(line(Command::Mail(&envelope, &nothing)), "MAIL FROM:<s@a.example> X-Y=1 Z\r\n");
+        assert_eq!(line(Command::Rcpt(&envelope, 0, &nothing)), "RCPT TO:<r@b>\r\n");
         assert_eq!(line(Command::Data), "DATA\r\n");
         assert_eq!(line(Command::Reset), "RSET\r\n");
         assert_eq!(line(Command::Quit), "QUIT\r\n");
@@ -201,12 +264,18 @@ mod tests {
         assert_eq!(own("NOOP", "").expect("good"), "NOOP\r\n");
         assert_eq!(own("x-thing", "a=b <c>").expect("good"), "x-thing a=b <c>\r\n");
         let code = |verb, parameters| own(verb, parameters).expect_err(verb).code;
-        for (verb, parameters) in
-            [("", ""), ("A B", ""), ("NOOP\r\nRSET", ""), ("NOOP", "a\r\nRSET"), ("VRFY", "j\u{f6}rg"), ("NOOP", "\0")]
-        {
+        for (verb, parameters) in [
+            ("", ""),
+            ("-", ""),
+            ("A B", ""),
+            ("NOOP\r\nRSET", ""),
+            ("NOOP", "a\r\nRSET"),
+            ("VRFY", "j\u{f6}rg"),
+            ("NOOP", "\0"),
+        ] {
             assert_eq!(code(verb, parameters), Code::INVALID_PARAMETER);
         }
-        for verb in ["DATA", "data", "Bdat", "AUTH", "starttls", "MAIL", "EHLO", "QUIT"] {
+        for verb in ["DATA", "data", "Bdat", "AUTH", "starttls", "MAIL", "EHLO", "QUIT", "SAML", "XCLIENT"] {
             assert_eq!(code(verb, ""), Code::UNSUITABLE_COMMAND);
         }
         assert_eq!(code("NOOP", &"x".repeat(600)), Code::TOO_LONG);
@@ -223,11 +292,11 @@ mod tests {
 
     #[test]
     fn parameters_hold_nothing_that_breaks_a_line() {
-        for good in ["SIZE=1", "BODY=8BITMIME", "RET=HDRS", "X-Y=!~", "SMTPUTF8", "A=<>"] {
-            assert_eq!(ParameterText::parse(good).expect(good).as_str(), good);
+        for good in ["", "SIZE=1", "BODY=8BITMIME RET=HDRS", "X-Y=!~", "SMTPUTF8", "A=<>"] {
+            assert_eq!(ParameterList::parse(good).expect(good).as_str(), good);
         }
-        for bad in ["", "=1", "A=", "A=b c", "A=b\r\n", "A\0", "-A", "A=b=c", "A b", "A=é"] {
-            assert_eq!(ParameterText::parse(bad).expect_err(bad).code, Code::INVALID_PARAMETER);
+        for bad in ["=1", "A=", "A=b\r\n", "A\0", "-A", "A=b=c", "A\tb", "A=é"] {
+            assert_eq!(ParameterList::parse(bad).expect_err(bad).code, Code::INVALID_PARAMETER);
         }
     }
 }

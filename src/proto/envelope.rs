@@ -1,6 +1,7 @@
 //! Whom a message is from and for, and what the server said of each recipient.
 
 use super::address::{Mailbox, ReversePath};
+use super::delivery::Delivery;
 use super::reply::Reply;
 use crate::error::ServerReply;
 
@@ -46,6 +47,13 @@ pub struct Envelope {
     recipients: Vec<Recipient>,
     size: Option<u64>,
     all_or_nothing: bool,
+    eight_bit: bool,
+    /// Some mailbox has characters beyond ASCII.
+    smtputf8: bool,
+    delivery: Delivery,
+    envelope_id: String,
+    extra_parameters: String,
+    leaves_out: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -64,17 +72,83 @@ impl Envelope {
         self.recipients.clear();
         self.size = None;
         self.all_or_nothing = false;
+        self.eight_bit = false;
+        self.smtputf8 = matches!(sender, ReversePath::Mailbox(mailbox) if mailbox.needs_smtputf8());
+        self.delivery = Delivery::default();
+        self.envelope_id.clear();
+        self.extra_parameters.clear();
+        self.leaves_out = false;
     }
 
     /// Adds a recipient.
     pub fn push(&mut self, recipient: Mailbox<'_>) {
         self.text.push_str(recipient.as_str());
+        self.smtputf8 |= recipient.needs_smtputf8();
         self.recipients.push(Recipient { end: self.text.len(), state: RecipientState::NotTried, refusal: None });
     }
 
     /// Tells the length of the message in octets, for SIZE (RFC 1870).
     pub fn set_size(&mut self, size: Option<u64>) {
         self.size = size;
+    }
+
+    /// Tells that the message has, or may have, octets beyond ASCII (RFC 6152).
+    pub fn set_eight_bit(&mut self, eight_bit: bool) {
+        self.eight_bit = eight_bit;
+    }
+
+    /// Asks for notifications, with an identifier that was checked before.
+    pub fn set_delivery(&mut self, delivery: Delivery, envelope_id: &str) {
+        self.delivery = delivery;
+        self.envelope_id.clear();
+        self.envelope_id.push_str(envelope_id);
+    }
+
+    /// Adds parameters to MAIL, which were checked before.
+    pub fn set_extra_parameters(&mut self, parameters: &str) {
+        self.extra_parameters.clear();
+        self.extra_parameters.push_str(parameters);
+    }
+
+    /// Leaves wishes out that the server cannot meet, instead of failing.
+    pub fn set_leaves_out(&mut self, leaves_out: bool) {
+        self.leaves_out = leaves_out;
+    }
+
+    /// See [`Self::set_leaves_out`].
+    #[must_use]
+    pub fn leaves_out(&self) -> bool {
+        self.leaves_out
+    }
+
+    /// See [`Self::set_eight_bit`].
+    #[must_use]
+    pub fn is_eight_bit(&self) -> bool {
+        self.eight_bit
+    }
+
+    /// Whether some mailbox needs SMTPUTF8 (RFC 6531).
+    #[must_use]
+    pub fn needs_smtputf8(&self) -> bool {
+        self.smtputf8
+    }
+
+    /// See [`Self::set_delivery`].
+    #[must_use]
+    pub fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    /// See [`Self::set_delivery`].
+    #[must_use]
+    pub fn envelope_id(&self) -> &str {
+        &self.envelope_id
+    }
+
+    /// See [`Self::set_extra_parameters`].
+    #[must_use]
+    pub fn extra_parameters(&self) -> &str {
+        &self.extra_parameters
     }
 
     /// Asks for the message to be delivered to all recipients or to none.

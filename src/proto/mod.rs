@@ -9,6 +9,7 @@
 mod address;
 mod capabilities;
 mod command;
+mod delivery;
 mod dot;
 mod envelope;
 mod ledger;
@@ -24,9 +25,10 @@ mod session;
 mod timeouts;
 mod trace;
 
-pub use address::{HostName, Mailbox, ReversePath, split_list};
+pub use address::{HostName, Mailbox, ReversePath, split_list, to_ascii};
 pub use capabilities::Capabilities;
-pub use command::{Command, CommandText, Parameter, ParameterText};
+pub use command::{Command, CommandText, ParameterList};
+pub use delivery::{DELIVERIES, Delivery, check_envelope_id};
 pub use dot::DotStuffer;
 pub use envelope::{Envelope, RecipientState};
 pub use limits::{MAX_REPLY_BYTES, MAX_REPLY_LINE, MAX_REPLY_LINES, OUTPUT_CHUNK};

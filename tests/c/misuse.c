@@ -20,18 +20,40 @@ static void count_destroy(void *user_data)
     destroyed++;
 }
 
+static int asked;
+
+static int64_t count_asked(void *buffer, size_t capacity, void *user_data)
+{
+    (void)buffer;
+    (void)capacity;
+    (void)user_data;
+    asked++;
+    return 0;
+}
+
 /* Every function that takes a handle; tests/suite/test_header.py sees to it that none is missing. */
 static void every_function(SmtpClient *bad)
 {
     static const int32_t expected = SMTP_ERROR_INVALID_HANDLE;
     char buffer[16] = "untouched";
-    size_t length = 77;
+    size_t length = 77, count = 77;
     int64_t value = 77;
-    int before = destroyed;
+    SmtpRecipient recipient = {sizeof(SmtpRecipient), 77, 77, 77, 77, 77}, recipient_before = recipient;
+    int before = destroyed, asked_before = asked;
 
     CHECK_SAME(SmtpConnect(bad, HOST, 9, 1000, SMTP_OPTION_NONE), expected);
     CHECK_SAME(SmtpAuthenticate(bad, "user", "password"), expected);
     CHECK_SAME(SmtpSendMessage(bad, SENDER, RECIPIENT, MESSAGE, SMTP_NUL_TERMINATED), expected);
+    CHECK_SAME(SmtpSendFile(bad, SENDER, RECIPIENT, "/dev/null"), expected);
+    CHECK_SAME(SmtpSendStream(bad, SENDER, RECIPIENT, SMTP_SIZE_UNKNOWN, count_asked, NULL), expected);
+    CHECK_SAME(asked, asked_before);
+    CHECK_SAME(SmtpCommand(bad, "NOOP", NULL), expected);
+    CHECK_SAME(SmtpNoop(bad), expected);
+    CHECK_SAME(SmtpVerifyAddress(bad, RECIPIENT), expected);
+    CHECK_SAME(SmtpExpandAddress(bad, "list", buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpGetRecipientCount(bad, &count), expected);
+    CHECK_SAME(SmtpGetRecipient(bad, 0, &recipient), expected);
+    CHECK_SAME(SmtpGetRecipientString(bad, 0, SMTP_RECIPIENT_TEXT_ADDRESS, buffer, sizeof buffer, &length), expected);
     CHECK_SAME(SmtpDisconnect(bad), expected);
     CHECK_SAME(SmtpReset(bad), expected);
     CHECK_SAME(SmtpCancel(bad), expected);
@@ -44,7 +66,9 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(SmtpGetLastError(NULL), expected);
     CHECK_TEXT(buffer, "untouched");
     CHECK_SAME(length, 77);
+    CHECK_SAME(count, 77);
     CHECK_SAME(value, 77);
+    CHECK(memcmp(&recipient, &recipient_before, sizeof recipient) == 0);
     if (bad == NULL) {
         return; /* allowed in the following */
     }
@@ -121,10 +145,23 @@ static void wrong_order(void)
     SmtpClient *client = new_client();
     struct server server;
     static const struct action script[] = {HELLO, TRANSACTION, GOODBYE, EXPECT_END, END};
+    char text[16] = "untouched";
+    size_t length = 77;
 
     CHECK_SAME(send_test_message(client), SMTP_ERROR_NOT_CONNECTED);
     CHECK_SAME(SmtpAuthenticate(client, "user", "password"), SMTP_ERROR_NOT_CONNECTED);
     CHECK_SAME(SmtpReset(client), SMTP_ERROR_NOT_CONNECTED);
+    /* The file is not looked for, nor the reader asked. */
+    CHECK_SAME(SmtpSendFile(client, SENDER, RECIPIENT, "/no/such/file"), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpSendStream(client, SENDER, RECIPIENT, 0, count_asked, NULL), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpNoop(client), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpCommand(client, "HELP", NULL), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpVerifyAddress(client, RECIPIENT), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpExpandAddress(client, "list", text, sizeof text, &length), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_TEXT(text, "untouched");
+    CHECK_SAME(length, 77);
+    CHECK_SAME(SmtpGetRecipientCount(client, &length), 0);
+    CHECK_SAME(length, 0);
     CHECK_SAME(SmtpDisconnect(client), SMTP_ERROR_NOT_CONNECTED);
     CHECK_SAME(SmtpCancel(client), 0);
     CHECK_SAME(SmtpConnect(client, NULL, 0, 0, 0), SMTP_ERROR_INVALID_PARAMETER);
@@ -249,9 +286,9 @@ static void injected_addresses(SmtpClient *client)
     /* One bad recipient among good ones spoils the call before anything is sent. */
     CHECK_SAME(SmtpSendMessage(client, SENDER, RECIPIENT ", two@mail.example\r\n, x@y", MESSAGE, SMTP_NUL_TERMINATED),
                SMTP_ERROR_INVALID_ADDRESS);
-    /* LINE SEPARATOR is no control character, but beyond ASCII. */
+    /* LINE SEPARATOR is no control character, but no domain has one either. */
     CHECK_SAME(SmtpSendMessage(client, SENDER, "a@b\xE2\x80\xA8.example", MESSAGE, SMTP_NUL_TERMINATED),
-               SMTP_ERROR_SMTPUTF8_REQUIRED);
+               SMTP_ERROR_INVALID_ADDRESS);
 }
 
 static void missing_addresses(SmtpClient *client)
@@ -324,6 +361,9 @@ static void impossible_values(SmtpClient *client)
         {SMTP_PROPERTY_TLS_MODE, -1},
         {SMTP_PROPERTY_INSECURE_AUTH, 2},
         {SMTP_PROPERTY_INSECURE_SKIP_VERIFY, -1},
+        {SMTP_PROPERTY_ALL_OR_NOTHING, 2},
+        {SMTP_PROPERTY_ALL_OR_NOTHING, -1},
+        {SMTP_PROPERTY_ALL_OR_NOTHING, (int64_t)1 << 32},
         {SMTP_PROPERTY_TIMEOUT, -1},
         {SMTP_PROPERTY_TIMEOUT_MAIL, (int64_t)1 << 31},
         {SMTP_PROPERTY_TIMEOUT_QUIT, INT64_MIN},
@@ -405,13 +445,222 @@ static void short_buffers(SmtpClient *client)
     CHECK_SAME(length, strlen(SmtpGetLastErrorString(client)));
 }
 
+static void null_file(SmtpClient *client)
+{
+    CHECK_SAME(SmtpSendFile(client, NULL, RECIPIENT, "/dev/null"), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpSendFile(client, SENDER, NULL, "/dev/null"), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpSendFile(client, SENDER, RECIPIENT, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(integer(client, SMTP_PROPERTY_OUTCOME), SMTP_OUTCOME_NOT_SENT);
+}
+
+/* Nothing is sent before the file is open. */
+static void unusable_files(SmtpClient *client)
+{
+    static const char *const paths[] = {"", "/no/such/file", "/dev/null/x", "/", ".", "/no\r\nQUIT", NULL};
+    char long_path[20000];
+    int i;
+    for (i = 0; paths[i] != NULL; i++) {
+        CHECK_SAME(SmtpSendFile(client, SENDER, RECIPIENT, paths[i]), SMTP_ERROR_FILE);
+        CHECK_SAME(integer(client, SMTP_PROPERTY_ERROR_CLASS), SMTP_CLASS_CALLER);
+        CHECK_SAME(integer(client, SMTP_PROPERTY_OUTCOME), SMTP_OUTCOME_NOT_SENT);
+        CHECK(strpbrk(SmtpGetLastErrorString(client), "\r\n") == NULL);
+        CHECK_SAME(integer(client, SMTP_PROPERTY_IS_CONNECTED), 1);
+    }
+    CHECK_SAME(SmtpSendFile(client, SENDER, RECIPIENT, "/no/such/file"), SMTP_ERROR_FILE);
+    CHECK_SAME(integer(client, SMTP_PROPERTY_ERROR_OS), ENOENT);
+    memset(long_path, 'a', sizeof long_path - 1);
+    long_path[sizeof long_path - 1] = '\0';
+    CHECK_SAME(SmtpSendFile(client, SENDER, RECIPIENT, long_path), SMTP_ERROR_FILE);
+    for (i = 0; NOT_UTF8[i] != NULL; i++) {
+        CHECK_SAME(SmtpSendFile(client, SENDER, RECIPIENT, NOT_UTF8[i]), SMTP_ERROR_INVALID_UTF8);
+        CHECK_SAME(SmtpSendFile(client, NOT_UTF8[i], RECIPIENT, "/dev/null"), SMTP_ERROR_INVALID_UTF8);
+        CHECK_SAME(SmtpSendFile(client, SENDER, NOT_UTF8[i], "/dev/null"), SMTP_ERROR_INVALID_UTF8);
+    }
+    for (i = 0; INJECTIONS[i] != NULL; i++) {
+        CHECK_SAME(SmtpSendFile(client, INJECTIONS[i], RECIPIENT, "/dev/null"), SMTP_ERROR_INVALID_ADDRESS);
+        CHECK_SAME(SmtpSendFile(client, SENDER, INJECTIONS[i], "/dev/null"), SMTP_ERROR_INVALID_ADDRESS);
+    }
+}
+
+static void unusable_streams(SmtpClient *client)
+{
+    static const uint64_t size = SMTP_SIZE_UNKNOWN;
+    int i, before = asked;
+    CHECK_SAME(SmtpSendStream(client, SENDER, RECIPIENT, size, NULL, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpSendStream(client, SENDER, RECIPIENT, 0, NULL, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpSendStream(client, NULL, RECIPIENT, size, count_asked, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpSendStream(client, SENDER, NULL, size, count_asked, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpSendStream(client, SENDER, "", size, count_asked, NULL), SMTP_ERROR_NO_RECIPIENTS);
+    for (i = 0; NOT_UTF8[i] != NULL; i++) {
+        CHECK_SAME(SmtpSendStream(client, NOT_UTF8[i], RECIPIENT, size, count_asked, NULL), SMTP_ERROR_INVALID_UTF8);
+        CHECK_SAME(SmtpSendStream(client, SENDER, NOT_UTF8[i], size, count_asked, NULL), SMTP_ERROR_INVALID_UTF8);
+    }
+    for (i = 0; INJECTIONS[i] != NULL; i++) {
+        CHECK_SAME(SmtpSendStream(client, INJECTIONS[i], RECIPIENT, size, count_asked, NULL),
+                   SMTP_ERROR_INVALID_ADDRESS);
+        CHECK_SAME(SmtpSendStream(client, SENDER, INJECTIONS[i], size, count_asked, NULL),
+                   SMTP_ERROR_INVALID_ADDRESS);
+    }
+    CHECK_SAME(integer(client, SMTP_PROPERTY_OUTCOME), SMTP_OUTCOME_NOT_SENT);
+    CHECK_SAME(asked, before);
+}
+
+static void null_commands(SmtpClient *client)
+{
+    char buffer[16] = "untouched";
+    size_t length = 77;
+    CHECK_SAME(SmtpCommand(client, NULL, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpCommand(client, NULL, "x"), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpVerifyAddress(client, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpExpandAddress(client, NULL, buffer, sizeof buffer, &length), SMTP_ERROR_NULL_POINTER);
+    CHECK_TEXT(buffer, "untouched");
+    CHECK_SAME(length, 77);
+}
+
+static void injected_commands(SmtpClient *client)
+{
+    static const char *const verbs[] = {
+        "",       " ",      "NOOP ",    " NOOP",    "NOOP\r\n", "NOOP\r\nQUIT", "NO OP",       "NOOP\n",       "NOOP\r",
+        "NOOP\t", "NOOP.",  "NOOP\x01", "NOOP\x7F", "N\xC3\xA9", "MAIL FROM:",    "QUIT\xC2\x85", "DATA\r",       NULL};
+    static const char *const parameters[] = {"x\r\nQUIT", "x\n", "x\r", "\r\n", "\r\n.\r\n", "\t", "x\x01", "x\x7F",
+                                             "j\xC3\xA9", "x\xC2\x85y", "x\xE2\x80\xA8y", NULL};
+    char line[600];
+    int i;
+    for (i = 0; verbs[i] != NULL; i++) {
+        CHECK_SAME(SmtpCommand(client, verbs[i], NULL), SMTP_ERROR_INVALID_PARAMETER);
+        CHECK_SAME(SmtpCommand(client, verbs[i], "x"), SMTP_ERROR_INVALID_PARAMETER);
+        CHECK(strpbrk(SmtpGetLastErrorString(client), "\r\n\x01\x7F") == NULL);
+    }
+    for (i = 0; parameters[i] != NULL; i++) {
+        CHECK_SAME(SmtpCommand(client, "NOOP", parameters[i]), SMTP_ERROR_INVALID_PARAMETER);
+        CHECK(strpbrk(SmtpGetLastErrorString(client), "\r\n\x01\x7F") == NULL);
+    }
+    for (i = 0; NOT_UTF8[i] != NULL; i++) {
+        CHECK_SAME(SmtpCommand(client, NOT_UTF8[i], NULL), SMTP_ERROR_INVALID_UTF8);
+        CHECK_SAME(SmtpCommand(client, "NOOP", NOT_UTF8[i]), SMTP_ERROR_INVALID_UTF8);
+        CHECK_SAME(SmtpVerifyAddress(client, NOT_UTF8[i]), SMTP_ERROR_INVALID_UTF8);
+        CHECK_SAME(SmtpExpandAddress(client, NOT_UTF8[i], line, sizeof line, NULL), SMTP_ERROR_INVALID_UTF8);
+    }
+    memset(line, 'x', sizeof line - 1);
+    line[sizeof line - 1] = '\0';
+    CHECK_SAME(SmtpCommand(client, line, NULL), SMTP_ERROR_TOO_LONG);
+    CHECK_SAME(SmtpCommand(client, "NOOP", line), SMTP_ERROR_TOO_LONG);
+    /* With its verb and blank, one octet too many for a line (RFC 5321 section 4.5.3.1.4). */
+    line[510 - strlen("NOOP ") + 1] = '\0';
+    CHECK_SAME(SmtpCommand(client, "NOOP", line), SMTP_ERROR_TOO_LONG);
+}
+
+static void injected_questions(SmtpClient *client)
+{
+    static const char *const names[] = {"x\r\nQUIT", "x\ny", "x\x01y", "x\x7Fy", "j\xC3\xA9", "x\xC2\x85y", NULL};
+    char buffer[16] = "untouched";
+    size_t length = 77;
+    int i;
+    for (i = 0; INJECTIONS[i] != NULL; i++) {
+        CHECK_SAME(SmtpVerifyAddress(client, INJECTIONS[i]), SMTP_ERROR_INVALID_ADDRESS);
+        CHECK_SAME(SmtpExpandAddress(client, INJECTIONS[i], buffer, sizeof buffer, &length),
+                   SMTP_ERROR_INVALID_ADDRESS);
+    }
+    for (i = 0; names[i] != NULL; i++) {
+        CHECK_SAME(SmtpVerifyAddress(client, names[i]), SMTP_ERROR_INVALID_PARAMETER);
+        CHECK_SAME(SmtpExpandAddress(client, names[i], buffer, sizeof buffer, &length), SMTP_ERROR_INVALID_PARAMETER);
+    }
+    CHECK_TEXT(buffer, "untouched");
+    CHECK_SAME(length, 77);
+}
+
+static void unsuitable_commands(SmtpClient *client)
+{
+    static const char *const verbs[] = {"DATA", "data", "DaTa",  "BDAT", "bdat", "BURL", "AUTH",     "Auth", "MAIL",
+                                        "mail", "RCPT", "EHLO",  "ehlo", "HELO", "LHLO", "QUIT",     "quit", "qUIT",
+                                        "TURN", "turn", "STARTTLS", "starttls", "StartTLS", NULL};
+    int i;
+    for (i = 0; verbs[i] != NULL; i++) {
+        CHECK_SAME(SmtpCommand(client, verbs[i], NULL), SMTP_ERROR_UNSUITABLE_COMMAND);
+        CHECK_SAME(SmtpCommand(client, verbs[i], ""), SMTP_ERROR_UNSUITABLE_COMMAND);
+        CHECK_SAME(SmtpCommand(client, verbs[i], "FROM:<x@y.example>"), SMTP_ERROR_UNSUITABLE_COMMAND);
+        CHECK_SAME(integer(client, SMTP_PROPERTY_ERROR_CLASS), SMTP_CLASS_CALLER);
+    }
+}
+
+/* Of the message before, which had one recipient. */
+static void wrong_recipients(SmtpClient *client)
+{
+    static const uint32_t wrong_sizes[] = {0, 1, sizeof(SmtpRecipient) - 1};
+    static const size_t wrong_indices[] = {1, 2, (size_t)-1, (size_t)-1 / 2};
+    SmtpRecipient recipient, before;
+    char buffer[16] = "untouched";
+    size_t length = 77, i;
+
+    memset(&before, 77, sizeof before);
+    recipient = before;
+    CHECK_SAME(SmtpGetRecipientCount(client, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpGetRecipient(client, 0, NULL), SMTP_ERROR_NULL_POINTER);
+    for (i = 0; i < sizeof wrong_sizes / sizeof *wrong_sizes; i++) {
+        before.size = recipient.size = wrong_sizes[i];
+        CHECK_SAME(SmtpGetRecipient(client, 0, &recipient), SMTP_ERROR_INVALID_PARAMETER);
+        CHECK(memcmp(&recipient, &before, sizeof recipient) == 0);
+    }
+    before.size = recipient.size = sizeof recipient;
+    for (i = 0; i < sizeof wrong_indices / sizeof *wrong_indices; i++) {
+        size_t index = wrong_indices[i];
+        CHECK_SAME(SmtpGetRecipient(client, index, &recipient), SMTP_ERROR_INVALID_PARAMETER);
+        CHECK_SAME(SmtpGetRecipientString(client, index, SMTP_RECIPIENT_TEXT_ADDRESS, buffer, sizeof buffer, &length),
+                   SMTP_ERROR_INVALID_PARAMETER);
+    }
+    CHECK(memcmp(&recipient, &before, sizeof recipient) == 0);
+    CHECK_SAME(SmtpGetRecipientString(client, 0, 0, buffer, sizeof buffer, &length), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(SmtpGetRecipientString(client, 0, 3, buffer, sizeof buffer, &length), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(SmtpGetRecipientString(client, 0, 0xFFFFFFFF, buffer, sizeof buffer, &length),
+               SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(SmtpGetRecipientString(client, 0, SMTP_RECIPIENT_TEXT_ADDRESS, NULL, 9, &length),
+               SMTP_ERROR_NULL_POINTER);
+    CHECK_TEXT(buffer, "untouched");
+    CHECK_SAME(length, 77);
+
+    /* What all of that left unharmed. */
+    CHECK_SAME(SmtpGetRecipientCount(client, &length), 0);
+    CHECK_SAME(length, 1);
+    CHECK_SAME(SmtpGetRecipient(client, 0, &recipient), 0);
+    CHECK_SAME(recipient.size, sizeof recipient);
+    CHECK_SAME(recipient.state, SMTP_RECIPIENT_ACCEPTED);
+    CHECK_SAME(recipient.result_code, 0);
+    CHECK_SAME(recipient.enhanced_class + recipient.enhanced_subject + recipient.enhanced_detail, 0);
+    CHECK_SAME(SmtpGetRecipientString(client, 0, SMTP_RECIPIENT_TEXT_ADDRESS, buffer, 4, &length),
+               SMTP_ERROR_BUFFER_TOO_SMALL);
+    CHECK_TEXT(buffer, "one");
+    CHECK_SAME(length, strlen(RECIPIENT));
+    CHECK_SAME(SmtpGetRecipientString(client, 0, SMTP_RECIPIENT_TEXT_REPLY, buffer, sizeof buffer, &length), 0);
+    CHECK_TEXT(buffer, "");
+    CHECK_SAME(length, 0);
+}
+
+/* A structure of a later version: what this one does not know stays as it is. */
+static void larger_recipient(SmtpClient *client)
+{
+    struct {
+        SmtpRecipient known;
+        char unknown[24];
+    } larger;
+    size_t i;
+    memset(&larger, 77, sizeof larger);
+    larger.known.size = sizeof larger;
+    CHECK_SAME(SmtpGetRecipient(client, 0, &larger.known), 0);
+    CHECK_SAME(larger.known.size, sizeof larger);
+    CHECK_SAME(larger.known.state, SMTP_RECIPIENT_ACCEPTED);
+    for (i = 0; i < sizeof larger.unknown; i++) {
+        CHECK_SAME(larger.unknown[i], 77);
+    }
+}
+
 typedef void (*Misuse)(SmtpClient *client);
 
 static const Misuse MISUSES[] = {
     null_sender,        null_recipients,   null_message,      impossible_length,        null_outputs,
     no_credentials,     bad_utf8,          injected_addresses, missing_addresses,       injected_texts,
     unknown_properties, impossible_values, bad_arguments_of_connect, connect_twice,     unknown_events,
-    short_buffers,
+    short_buffers,      null_file,         unusable_files,    unusable_streams,         null_commands,
+    injected_commands,  injected_questions, unsuitable_commands, wrong_recipients,      larger_recipient,
 };
 
 enum { MISUSE_COUNT = sizeof MISUSES / sizeof *MISUSES };
@@ -479,10 +728,143 @@ static void injected_login(void)
     CHECK_SAME(SmtpClientRelease(client), 0);
 }
 
+/* The command is sent and answered, whatever there is room for; the session goes on. */
+static void short_buffers_of_expand(void)
+{
+#define MEMBERS "Ren\xC3\xA9 <rene@mail.example>\ntwo@mail.example"
+#define EXPANSION EXPECT("EXPN list\r\n"), SEND("250-Ren\xC3\xA9 <rene@mail.example>\r\n250 two@mail.example\r\n")
+    static const struct action script[] = {
+        HELLO, EXPANSION, TRANSACTION, EXPANSION, TRANSACTION, EXPANSION, TRANSACTION, EXPANSION, TRANSACTION,
+        EXPANSION, TRANSACTION, EXPANSION, TRANSACTION,
+        EXPECT("EXPN list\r\n"), SEND("550 5.1.1 No such list\r\n"), TRANSACTION, GOODBYE, EXPECT_END, END};
+    /* The fourth ends in the middle of a character; the last has room for all. */
+    static const struct {
+        size_t capacity;
+        const char *text;
+    } cases[] = {{0, NULL}, {1, ""}, {4, "Ren"}, {5, "Ren"}, {sizeof MEMBERS - 1, NULL}, {sizeof MEMBERS, MEMBERS}};
+    struct server server;
+    SmtpClient *client = new_client();
+    char buffer[128], whole[128], cut[sizeof MEMBERS];
+    size_t length, i;
+    strcpy(cut, MEMBERS);
+    cut[sizeof MEMBERS - 2] = '\0';
+    server_start(&server, script);
+    CHECK_SAME(connect_to(client, &server), 0);
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t capacity = cases[i].capacity;
+        int fits = capacity == sizeof MEMBERS;
+        memset(buffer, 'x', sizeof buffer);
+        length = 0;
+        CHECK_SAME(SmtpExpandAddress(client, "list", buffer, capacity, &length),
+                   fits ? 0 : SMTP_ERROR_BUFFER_TOO_SMALL);
+        CHECK_SAME(length, strlen(MEMBERS));
+        CHECK_SAME(buffer[capacity], 'x');
+        if (capacity != 0) {
+            CHECK_TEXT(buffer, cases[i].text != NULL ? cases[i].text : cut);
+        }
+        CHECK_SAME(SmtpGetString(client, SMTP_PROPERTY_RESULT_STRING, whole, sizeof whole, NULL), 0);
+        CHECK_TEXT(whole, MEMBERS);
+        CHECK_SAME(integer(client, SMTP_PROPERTY_RESULT_CODE), 250);
+        CHECK_SAME(send_test_message(client), 0);
+    }
+    strcpy(buffer, "untouched");
+    length = 77;
+    CHECK_SAME(SmtpExpandAddress(client, "list", buffer, sizeof buffer, &length), SMTP_ERROR_COMMAND_REJECTED);
+    CHECK_TEXT(buffer, "untouched");
+    CHECK_SAME(length, 77);
+    CHECK_SAME(integer(client, SMTP_PROPERTY_ERROR_PHASE), SMTP_PHASE_COMMAND);
+    CHECK_SAME(send_test_message(client), 0);
+    CHECK_SAME(SmtpDisconnect(client), 0);
+    CHECK(server_finish(&server));
+    CHECK_SAME(SmtpClientRelease(client), 0);
+}
+
+/* The longest line there may be, and replies that do not belong to a command of this kind. */
+static void commands_at_the_limit(void)
+{
+    static char line[510 + 16], parameter[510];
+    static struct action script[] = {HELLO, EXPECT(line), SEND(OK), EXPECT("VRFY one two\r\n"), SEND("252 Perhaps\r\n"),
+                                     EXPECT("NOOP\r\n"), SEND("550 No\r\n"), TRANSACTION,
+                                     EXPECT("X-THING a=<b>\r\n"), SEND("354 Go on\r\n"), EXPECT_END, END};
+    static const struct action closing[] = {HELLO, EXPECT("NOOP\r\n"), SEND("421 4.3.2 Bye\r\n"), EXPECT_END, END};
+    struct server server;
+    SmtpClient *client = new_client();
+    memset(parameter, 'x', 510 - strlen("NOOP "));
+    snprintf(line, sizeof line, "NOOP %s\r\n", parameter);
+    server_start(&server, script);
+    CHECK_SAME(connect_to(client, &server), 0);
+    CHECK_SAME(SmtpCommand(client, "NOOP", parameter), 0);
+    CHECK_SAME(SmtpVerifyAddress(client, " one two "), 0);
+    CHECK_SAME(integer(client, SMTP_PROPERTY_RESULT_CODE), 252);
+    CHECK_SAME(SmtpNoop(client), SMTP_ERROR_COMMAND_REJECTED);
+    CHECK_SAME(integer(client, SMTP_PROPERTY_ERROR_RESULT_CODE), 550);
+    CHECK_SAME(send_test_message(client), 0);
+    /* The server waits for something, and nobody knows for what. */
+    CHECK_SAME(SmtpCommand(client, "X-THING", "a=<b>"), SMTP_ERROR_PROTOCOL);
+    CHECK_SAME(integer(client, SMTP_PROPERTY_IS_CONNECTED), 0);
+    CHECK(server_finish(&server));
+    SmtpDisconnect(client);
+    server_start(&server, closing);
+    CHECK_SAME(connect_to(client, &server), 0);
+    CHECK_SAME(SmtpNoop(client), SMTP_ERROR_SERVER_CLOSING);
+    CHECK_SAME(integer(client, SMTP_PROPERTY_IS_CONNECTED), 0);
+    CHECK(server_finish(&server));
+    CHECK_SAME(SmtpClientRelease(client), 0);
+}
+
+/* What is known of each recipient, and one refusal that stops the message for all. */
+static void refused_recipients(void)
+{
+#define THREE RECIPIENT ", Two <two@mail.example>, three@mail.example"
+#define ENVELOPE                                                                                                  \
+    EXPECT(MAIL), SEND(OK), EXPECT(RCPT), SEND(OK), EXPECT("RCPT TO:<two@mail.example>\r\n"),                     \
+        SEND("550-5.1.1 Nobody\r\n550 5.1.1 here\r\n"), EXPECT("RCPT TO:<three@mail.example>\r\n"),            \
+        SEND("451 Later\r\n")
+    static const struct action script[] = {
+        HELLO, ENVELOPE, EXPECT("DATA\r\n"), SEND("354 Go on\r\n"), EXPECT(MESSAGE ".\r\n"), SEND(QUEUED),
+        ENVELOPE, EXPECT("RSET\r\n"), SEND(OK), TRANSACTION, GOODBYE, EXPECT_END, END};
+    static const SmtpRecipient expected[] = {{sizeof(SmtpRecipient), SMTP_RECIPIENT_ACCEPTED, 0, 0, 0, 0},
+                                             {sizeof(SmtpRecipient), SMTP_RECIPIENT_REFUSED_PERMANENT, 550, 5, 1, 1},
+                                             {sizeof(SmtpRecipient), SMTP_RECIPIENT_REFUSED_TEMPORARY, 451, 0, 0, 0}};
+    static const char *const addresses[] = {RECIPIENT, "two@mail.example", "three@mail.example"};
+    static const char *const replies[] = {"", "5.1.1 Nobody\n5.1.1 here", "Later"};
+    struct server server;
+    SmtpClient *client = new_client();
+    SmtpRecipient recipient;
+    char text[64];
+    size_t count, i;
+    int wanted;
+    server_start(&server, script);
+    CHECK_SAME(connect_to(client, &server), 0);
+    for (wanted = 0; wanted < 2; wanted++) {
+        CHECK_SAME(SmtpSetInteger(client, SMTP_PROPERTY_ALL_OR_NOTHING, wanted), 0);
+        CHECK_SAME(SmtpSendMessage(client, SENDER, THREE, MESSAGE, SMTP_NUL_TERMINATED),
+                   wanted ? SMTP_ERROR_RECIPIENT_REJECTED : 0);
+        CHECK_SAME(integer(client, SMTP_PROPERTY_OUTCOME) == SMTP_OUTCOME_ACCEPTED, !wanted);
+        CHECK_SAME(integer(client, SMTP_PROPERTY_SAFE_TO_RETRY), wanted);
+        CHECK_SAME(SmtpGetRecipientCount(client, &count), 0);
+        CHECK_SAME(count, 3);
+        for (i = 0; i < 3; i++) {
+            memset(&recipient, 77, sizeof recipient);
+            recipient.size = sizeof recipient;
+            CHECK_SAME(SmtpGetRecipient(client, i, &recipient), 0);
+            CHECK(memcmp(&recipient, &expected[i], sizeof recipient) == 0);
+            CHECK_SAME(SmtpGetRecipientString(client, i, SMTP_RECIPIENT_TEXT_ADDRESS, text, sizeof text, NULL), 0);
+            CHECK_TEXT(text, addresses[i]);
+            CHECK_SAME(SmtpGetRecipientString(client, i, SMTP_RECIPIENT_TEXT_REPLY, text, sizeof text, NULL), 0);
+            CHECK_TEXT(text, replies[i]);
+        }
+    }
+    CHECK_SAME(send_test_message(client), 0);
+    CHECK_SAME(SmtpDisconnect(client), 0);
+    CHECK(server_finish(&server));
+    CHECK_SAME(SmtpClientRelease(client), 0);
+}
+
 static void bad_hosts(void)
 {
-    static const char *const hosts[] = {"a b",  "mail.example\r\nQUIT",  "mail.example\n",
-                                        "\x01", "b\xC3\xBC" "cher.example", NULL};
+    static const char *const hosts[] = {"a b",  "mail.example\r\nQUIT", "mail.example\n",
+                                        "\x01", "b\xE2\x80\xA8.example", NULL};
     SmtpClient *client = new_client();
     char long_host[5000];
     int i;
@@ -521,6 +903,9 @@ int main(void)
     RUN(wrong_order);
     RUN(misuse_of_a_session);
     RUN(injected_login);
+    RUN(short_buffers_of_expand);
+    RUN(commands_at_the_limit);
+    RUN(refused_recipients);
     RUN(bad_hosts);
     RUN(last_errors);
     return check_end();

@@ -19,6 +19,7 @@ enum action_kind {
     FLOOD_TEXT,
     SKIP_PAST,
     SKIP_COUNT,
+    READ_WITHOUT,
     STALL_HERE,
     SLEEP_MILLIS,
     RESET_NOW,
@@ -41,6 +42,8 @@ struct action {
 /* Reads whatever comes, up to and with the text. */
 #define SKIP_TO(text) {SKIP_PAST, text, 0}
 #define SKIP(count) {SKIP_COUNT, NULL, count}
+/* Reads until the client hangs up; the text is never among it. */
+#define WITHOUT(text) {READ_WITHOUT, text, 0}
 /* Neither reads nor writes until server_go or server_finish. */
 #define STALL {STALL_HERE, NULL, 0}
 #define SLEEP(millis) {SLEEP_MILLIS, NULL, millis}
@@ -186,6 +189,28 @@ static inline int server_skip_count(struct server *server, size_t left)
     return 1;
 }
 
+static inline int server_read_without(struct server *server, const char *text)
+{
+    char got[65536];
+    size_t i, found = 0, length = strlen(text);
+    long count;
+    /* The client's last line had an end, which the text may begin with. */
+    if (length >= 2 && memcmp(text, "\r\n", 2) == 0) {
+        found = 2;
+    }
+    while ((count = server_read(server, got, sizeof got)) > 0) {
+        for (i = 0; i < (size_t)count; i++) {
+            /* Right for texts in which no beginning but the first octet comes again. */
+            found = got[i] == text[found] ? found + 1 : got[i] == text[0];
+            if (found == length) {
+                server_complain(server, "the client sent what it ought not to have sent: ", text, length);
+                return 0;
+            }
+        }
+    }
+    return 0;
+}
+
 static inline void server_stall(struct server *server)
 {
     pthread_mutex_lock(&server->lock);
@@ -229,6 +254,8 @@ static inline int server_act(struct server *server, const struct action *action)
         return server_skip_past(server, action->text);
     case SKIP_COUNT:
         return server_skip_count(server, action->length);
+    case READ_WITHOUT:
+        return server_read_without(server, action->text);
     case STALL_HERE:
         server_stall(server);
         return 1;

@@ -82,6 +82,17 @@ static int32_t call_reset(struct call *call)
     return SmtpReset(call->client);
 }
 
+static int32_t call_noop(struct call *call)
+{
+    return SmtpNoop(call->client);
+}
+
+static int32_t call_expand(struct call *call)
+{
+    char text[8];
+    return SmtpExpandAddress(call->client, "list", text, sizeof text, NULL);
+}
+
 /* Cancels a call that is stuck; how long it took to return, in milliseconds. */
 static double cancel_and_time(struct call *call, const char *phase)
 {
@@ -129,6 +140,9 @@ static const struct phase PHASES[] = {
      {HELLO, TO_CONTENT, SKIP(10000), STALL, END}},
     {"final reply", call_send, 0, SMTP_PHASE_END, SMTP_OUTCOME_UNKNOWN, 0,
      {HELLO, TO_CONTENT, EXPECT(MESSAGE ".\r\n"), STALL, END}},
+    {"NOOP", call_noop, 0, SMTP_PHASE_COMMAND, 0, 0, {HELLO, EXPECT("NOOP\r\n"), STALL, END}},
+    {"EXPN", call_expand, 0, SMTP_PHASE_COMMAND, 0, 0,
+     {HELLO, EXPECT("EXPN list\r\n"), SEND("250-one@mail.example\r\n"), STALL, END}},
     {"RSET", call_reset, 0, SMTP_PHASE_RESET, 0, 0, {HELLO, EXPECT("RSET\r\n"), STALL, END}},
 };
 
@@ -203,6 +217,144 @@ static void cancel_a_look_up(void)
     CHECK_SAME(SmtpClientRelease(call.client), 0);
     look_up_hangs = 0;
     sleep_ms(50);
+}
+
+/* A reader that waits until it is let go, or gives lines without an end. */
+struct gate {
+    pthread_mutex_t lock;
+    pthread_cond_t moved;
+    int asked;
+    int open;
+    int64_t answer;
+    SmtpClient *client;
+    int32_t result;
+};
+
+static int64_t wait_at_the_gate(void *buffer, size_t capacity, void *user_data)
+{
+    struct gate *gate = user_data;
+    CHECK(capacity >= 16);
+    memcpy(buffer, "x.x.x.x.x.x.x.\r\n", 16);
+    pthread_mutex_lock(&gate->lock);
+    gate->asked++;
+    pthread_cond_broadcast(&gate->moved);
+    while (!gate->open) {
+        pthread_cond_wait(&gate->moved, &gate->lock);
+    }
+    pthread_mutex_unlock(&gate->lock);
+    return gate->answer;
+}
+
+static int64_t give_lines(void *buffer, size_t capacity, void *user_data)
+{
+    static const char line[] = "0123456789abcd\r\n";
+    size_t i;
+    (void)user_data;
+    for (i = 0; i + 16 <= capacity; i += 16) {
+        memcpy((char *)buffer + i, line, 16);
+    }
+    return (int64_t)i;
+}
+
+static void *stream_through_the_gate(void *argument)
+{
+    struct gate *gate = argument;
+    gate->result = SmtpSendStream(gate->client, SENDER, RECIPIENT, SMTP_SIZE_UNKNOWN, wait_at_the_gate, gate);
+    return NULL;
+}
+
+/* SmtpCancel does not wait for the reader; the call ends when the reader has
+ * returned, whatever it returns, and asks it no more. */
+static void cancel_while_a_reader_is_asked(void)
+{
+    static const struct action script[] = {HELLO, TO_CONTENT, WITHOUT("\r\n.\r\n"), END};
+    static const int64_t answers[] = {16, 0, -1, 16};
+    size_t i;
+    for (i = 0; i < sizeof answers / sizeof *answers; i++) {
+        int releases = i == 3;
+        struct server server;
+        struct gate gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0, NULL, 0};
+        pthread_t thread;
+        double begun;
+        gate.answer = answers[i];
+        gate.client = new_client();
+        server_start(&server, script);
+        CHECK_SAME(connect_to(gate.client, &server), 0);
+        CHECK(pthread_create(&thread, NULL, stream_through_the_gate, &gate) == 0);
+        pthread_mutex_lock(&gate.lock);
+        while (gate.asked == 0) {
+            pthread_cond_wait(&gate.moved, &gate.lock);
+        }
+        pthread_mutex_unlock(&gate.lock);
+        begun = seconds_now();
+        CHECK_SAME(releases ? SmtpClientRelease(gate.client) : SmtpCancel(gate.client), 0);
+        CHECK(seconds_now() - begun < MOST_SECONDS_FOR_CANCEL);
+        pthread_mutex_lock(&gate.lock);
+        gate.open = 1;
+        pthread_cond_broadcast(&gate.moved);
+        pthread_mutex_unlock(&gate.lock);
+        pthread_join(thread, NULL);
+        CHECK(seconds_now() - begun < MOST_SECONDS_FOR_CANCEL);
+        CHECK_SAME(gate.result, SMTP_ERROR_CANCELLED);
+        CHECK_SAME(gate.asked, 1);
+        /* The server saw the end of the connection, and never that of the message. */
+        CHECK(server_finish(&server));
+        if (!releases) {
+            CHECK_SAME(integer(gate.client, SMTP_PROPERTY_ERROR_PHASE), SMTP_PHASE_CONTENT);
+            CHECK_SAME(integer(gate.client, SMTP_PROPERTY_OUTCOME), SMTP_OUTCOME_NOT_SENT);
+            CHECK_SAME(integer(gate.client, SMTP_PROPERTY_SAFE_TO_RETRY), 1);
+            CHECK_SAME(integer(gate.client, SMTP_PROPERTY_IS_CONNECTED), 0);
+            CHECK_SAME(SmtpClientRelease(gate.client), 0);
+        }
+        CHECK_SAME(SmtpCancel(gate.client), SMTP_ERROR_INVALID_HANDLE);
+    }
+}
+
+static int32_t call_send_file(struct call *call)
+{
+    return SmtpSendFile(call->client, SENDER, RECIPIENT, call->host);
+}
+
+static int32_t call_send_stream(struct call *call)
+{
+    return SmtpSendStream(call->client, SENDER, RECIPIENT, SMTP_SIZE_UNKNOWN, give_lines, NULL);
+}
+
+/* The server reads some of it and then no more; the call is stuck with every buffer full. */
+static void cancel_while_nobody_reads(void)
+{
+    static const struct action script[] = {HELLO, TO_CONTENT, SKIP(10000), STALL, WITHOUT("\r\n.\r\n"), END};
+    enum { FILE_SIZE = 32 << 20 };
+    const char *folder = getenv("TMPDIR");
+    char path[256];
+    int file, way;
+    snprintf(path, sizeof path, "%s/smtpclient-XXXXXX", folder != NULL ? folder : "/tmp");
+    file = mkstemp(path);
+    /* All of it is a hole, which takes no room on the disk. */
+    CHECK(file >= 0 && ftruncate(file, FILE_SIZE) == 0 && close(file) == 0);
+    for (way = 0; way < 2; way++) {
+        struct server server;
+        struct call call;
+        memset(&call, 0, sizeof call);
+        call.client = new_client();
+        call.make = way == 0 ? call_send_file : call_send_stream;
+        call.host = path;
+        server_start(&server, script);
+        CHECK_SAME(connect_to(call.client, &server), 0);
+        start_call(&call);
+        server_await_stall(&server, 1);
+        sleep_ms(150); /* until every buffer on the way is full */
+        cancel_and_time(&call, way == 0 ? "a file, the server stops reading" : "a stream, the server stops reading");
+        CHECK_SAME(call.result, SMTP_ERROR_CANCELLED);
+        CHECK_SAME(integer(call.client, SMTP_PROPERTY_ERROR_PHASE), SMTP_PHASE_CONTENT);
+        CHECK_SAME(integer(call.client, SMTP_PROPERTY_OUTCOME), SMTP_OUTCOME_NOT_SENT);
+        CHECK_SAME(integer(call.client, SMTP_PROPERTY_SAFE_TO_RETRY), 1);
+        CHECK_SAME(integer(call.client, SMTP_PROPERTY_IS_CONNECTED), 0);
+        server_go(&server);
+        CHECK(server_finish(&server));
+        CHECK_SAME(SmtpClientRelease(call.client), 0);
+    }
+    unlink(path);
 }
 
 /* A listener whose queue is full answers no further connection (on Linux). */
@@ -436,11 +588,18 @@ static void *meddle(void *argument)
     struct crowd *crowd = argument;
     char text[64];
     int64_t value;
+    size_t count;
+    SmtpRecipient recipient;
+    recipient.size = sizeof recipient;
     while (!crowd->over) {
         SmtpCancel(crowd->client);
         SmtpGetString(crowd->client, SMTP_PROPERTY_RESULT_STRING, text, sizeof text, NULL);
         SmtpGetInteger(crowd->client, SMTP_PROPERTY_OUTCOME, &value);
+        SmtpGetRecipientCount(crowd->client, &count);
+        SmtpGetRecipient(crowd->client, 0, &recipient);
+        SmtpGetRecipientString(crowd->client, 0, SMTP_RECIPIENT_TEXT_ADDRESS, text, sizeof text, NULL);
         SmtpSetInteger(crowd->client, SMTP_PROPERTY_PORT, 25);
+        SmtpNoop(crowd->client);
         SmtpReset(crowd->client);
         CHECK(SmtpGetLastErrorString(crowd->client) != NULL);
     }
@@ -540,6 +699,8 @@ int main(void)
     check_begin();
     RUN(cancel_in_each_phase);
     RUN(cancel_a_look_up);
+    RUN(cancel_while_a_reader_is_asked);
+    RUN(cancel_while_nobody_reads);
     RUN(cancel_a_connection_attempt);
     RUN(calls_queue_up);
     RUN(cancel_spares_those_that_wait);

@@ -278,6 +278,28 @@ def test_the_example_with_files(send, tmp_path):
     server.finish()
 
 
+def test_the_example_with_a_file_that_is_missing(send, tmp_path):
+    """Nothing of the message is begun, and the session is ended in good order."""
+    server = Script(*HELLO, *ehlo(), *GOODBYE)
+    done = send(server, "--to", "one@mail.example", tmp_path / "missing.eml")
+    assert (done.returncode, done.stdout) == (1, "outcome: not sent\n")
+    assert "send: send: " in done.stderr and "missing.eml" in done.stderr
+    server.finish()
+
+
+def test_the_example_lists_the_refused(send):
+    recipients = [
+        (b"one@mail.example", b"250 Ok\r\n"),
+        (b"two@mail.example", b"550-5.1.1 Nobody\r\n550 5.1.1 here\r\n"),
+        (b"three@mail.example", b"451 \r\n"),
+    ]
+    server = Script(*HELLO, *ehlo(), *transaction(recipients, b"250 Ok\r\n"), *GOODBYE)
+    done = send(server, "--to", ",".join(address.decode() for address, _ in recipients))
+    refused = "refused: two@mail.example: 550 5.1.1 Nobody / 5.1.1 here\nrefused: three@mail.example: 451\n"
+    assert (done.returncode, done.stdout) == (0, f"outcome: accepted\n{refused}"), done.stderr
+    server.finish()
+
+
 def test_the_example_tells_of_failures(send):
     one = [(b"one@mail.example", b"250 Ok\r\n")]
     server = Script(*HELLO, *ehlo(), *transaction(one, b"554 5.7.1 Spam\r\n"), *GOODBYE)

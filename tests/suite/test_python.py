@@ -4,16 +4,20 @@ import array
 import ctypes
 import errno
 import gc
+import io
+import json
 import os
 import pickle
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 import weakref
+from pathlib import Path
 
 import pytest
 from conftest import PACKAGE, ROOT
@@ -74,6 +78,7 @@ C_TYPES = {
     "int32_t": ctypes.c_int32,
     "uint32_t": ctypes.c_uint32,
     "int64_t": ctypes.c_int64,
+    "uint64_t": ctypes.c_uint64,
     "size_t": ctypes.c_size_t,
     "const char *": ctypes.c_char_p,
     "char *": ctypes.POINTER(ctypes.c_char),
@@ -84,8 +89,10 @@ C_TYPES = {
     "struct SmtpClient *": ctypes.c_void_p,
     "const struct SmtpClient *": ctypes.c_void_p,
     "const struct SmtpEvent *": ctypes.POINTER(_library.SmtpEvent),
+    "struct SmtpRecipient *": ctypes.POINTER(_library.SmtpRecipient),
     "SmtpEventCallback": _library.SmtpEventCallback,
     "SmtpDestroyCallback": _library.SmtpDestroyCallback,
+    "SmtpReadCallback": _library.SmtpReadCallback,
 }
 
 
@@ -106,7 +113,7 @@ def functions_of_the_header():
 
 def test_every_function_of_the_header_is_declared_with_its_types():
     functions = functions_of_the_header()
-    assert len(functions) >= 18, "the header was not read"
+    assert len(functions) >= 27, "the header was not read"
     assert functions == _library.FUNCTIONS
     for name, (result, arguments) in functions.items():
         function = getattr(_library.library, name)
@@ -116,17 +123,18 @@ def test_every_function_of_the_header_is_declared_with_its_types():
 
 def test_callback_types_are_those_of_the_header():
     found = re.findall(r"typedef (\w+) \(\*(\w+)\)\(([^)]*)\);", HEADER)
-    assert len(found) == 2
+    assert len(found) == 3
     for result, name, arguments in found:
         prototype = getattr(_library, name)
         assert prototype._restype_ is c_type(result)
         assert list(prototype._argtypes_) == arguments_of(arguments)
 
 
-def test_the_event_structure_is_that_of_the_header():
-    body = re.search(r"typedef struct SmtpEvent \{(.*?)\}", HEADER, re.DOTALL).group(1)
+@pytest.mark.parametrize("name", ["SmtpEvent", "SmtpRecipient"])
+def test_structures_are_those_of_the_header(name):
+    body = re.search(rf"typedef struct {name} \{{(.*?)\}}", HEADER, re.DOTALL).group(1)
     members = [re.fullmatch(r"(.*?)(\w+)", line.strip(), re.DOTALL).groups() for line in body.split(";")[:-1]]
-    fields = dict(_library.SmtpEvent._fields_)
+    fields = dict(getattr(_library, name)._fields_)
     assert [name for _, name in members] == list(fields)
     # Any octets: a pointer and not a string that ends at a NUL.
     special = {"text": ctypes.c_void_p}
@@ -135,11 +143,13 @@ def test_the_event_structure_is_that_of_the_header():
 
 def test_the_constants_are_those_of_the_header():
     header = dict(re.findall(r"^#define SMTP_(\w+) (?:\(\(int32_t\)\()?(-?\w+)", HEADER, re.MULTILINE))
-    prefixes = ("OPTION_", "TLS_", "OUTCOME_", "EVENT_", "CLASS_", "PHASE_")
+    prefixes = ("OPTION_", "TLS_", "OUTCOME_", "RECIPIENT_", "EVENT_", "CLASS_", "PHASE_")
     constants = {name: int(value, 0) for name, value in header.items() if name.startswith(prefixes)}
     assert constants == {name: value for name, value in vars(_tables).items() if name.startswith(prefixes)}
     for name, value in constants.items():
-        assert getattr(smtpclient, name) == value and name in smtpclient.__all__
+        # A recipient's texts are attributes here.
+        if not name.startswith("RECIPIENT_TEXT_"):
+            assert getattr(smtpclient, name) == value and name in smtpclient.__all__
     assert smtpclient.ALL_EVENTS == sum(value for name, value in constants.items() if name.startswith("EVENT_"))
     errors = {f"SMTP_{name}": int(value) for name, value in header.items() if name.startswith("ERROR_")}
     assert errors == {name: code for code, (name, _) in _tables.ERRORS.items()}
@@ -292,6 +302,16 @@ def test_values_out_of_range_are_refused_and_not_cut(name, value):
         lambda client: client.send_message("a@b", "c@d\0", b""),
         lambda client: client.send_message("a@b", ["c@d\0"], b""),
         lambda client: client.send_message("a@b", "c@d", "\udcff"),
+        lambda client: client.send_file("a@b", "c@d", "a\0b"),
+        lambda client: client.send_file("a@b", "c@d", "\udcff"),
+        lambda client: client.send_file("a@b\0", "c@d", "a"),
+        lambda client: client.send_stream("a@b", ["c@d\0"], []),
+        lambda client: client.send_stream("a@b", "c@d", [], size=-1),
+        lambda client: client.send_stream("a@b", "c@d", [], size=(1 << 64) - 1),
+        lambda client: client.command("NOOP\0"),
+        lambda client: client.command("NOOP", "\udcff"),
+        lambda client: client.verify("a\0b"),
+        lambda client: client.expand("a\0b"),
         lambda client: setattr(client, "host", "a\0b"),
         lambda client: setattr(client, "password", "a\0b"),
     ],
@@ -316,6 +336,17 @@ def test_arguments_that_cannot_be_passed_on_are_refused(call):
         lambda client: client.send_message("a@b", 7, b""),
         lambda client: client.send_message("a@b", "c@d", None),
         lambda client: client.send_message("a@b", "c@d", 7),
+        lambda client: client.send_file("a@b", "c@d", b"a"),
+        lambda client: client.send_file("a@b", "c@d", 7),
+        lambda client: client.send_file("a@b", [b"c@d"], "a"),
+        lambda client: client.send_stream("a@b", "c@d", b"whole"),
+        lambda client: client.send_stream("a@b", "c@d", "whole"),
+        lambda client: client.send_stream("a@b", "c@d", 7),
+        lambda client: client.send_stream("a@b", "c@d", [], size="7"),
+        lambda client: client.command(b"NOOP"),
+        lambda client: client.command("NOOP", 7),
+        lambda client: client.verify(b"a"),
+        lambda client: client.expand(None),
         lambda client: client.on_event(7),
         lambda client: setattr(client, "port", "25"),
     ],
@@ -417,7 +448,7 @@ def test_use_after_close():
     client = Client()
     client.close()
     client.close()
-    for call in (client.connect, client.authenticate, client.disconnect, client.reset, client.cancel):
+    for call in (client.connect, client.authenticate, client.disconnect, client.reset, client.cancel, client.noop):
         with pytest.raises(CallerError) as failed:
             call()
         assert failed.value.name == "SMTP_ERROR_INVALID_HANDLE"
@@ -427,6 +458,12 @@ def test_use_after_close():
         lambda: client.port,
         lambda: setattr(client, "host", "a"),
         lambda: client.send_message("a@b", "c@d", b""),
+        lambda: client.send_file("a@b", "c@d", "a"),
+        lambda: client.send_stream("a@b", "c@d", []),
+        lambda: client.recipients,
+        lambda: client.command("NOOP"),
+        lambda: client.verify("a@b"),
+        lambda: client.expand("a"),
         lambda: client.on_event(print),
         lambda: client.on_event(None),
     ):
@@ -907,3 +944,465 @@ def test_a_whole_session_octet_by_octet():
         + b"MAIL FROM:<s@a.example>\r\nRCPT TO:<r@b.example>\r\nDATA\r\nx\r\n.\r\n"
         + b"MAIL FROM:<>\r\nRCPT TO:<r@b.example>\r\nDATA\r\nx\r\n.\r\nRSET\r\nQUIT\r\n"
     )
+
+
+# Files and streams
+
+MEBIBYTES = b"".join(b"%07d 0123456789012345678901234567890123456789012345678901234\r\n" % line for line in range(5 << 14))
+ADDRESSES = ("s@a.example", "r@b.example")
+
+
+def not_completed():
+    """The steps of a message that is begun and not ended."""
+    return [*taken()[:6], ("stall",)]
+
+
+def in_pieces(octets):
+    """Pieces of all sizes: a big one, empty ones, and many small ones."""
+    yield octets[: 1 << 20]
+    yield b""
+    yield memoryview(bytearray(octets[1 << 20 : 2 << 20]))
+    for start in range(2 << 20, len(octets), 1000):
+        yield octets[start : start + 1000]
+        yield bytearray()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [io.BytesIO, in_pieces, lambda octets: [octets], lambda octets: io.BufferedReader(io.BytesIO(octets))],
+    ids=["BytesIO", "generator", "one piece", "BufferedReader"],
+)
+def test_a_stream_of_5_mib(make):
+    assert len(MEBIBYTES) > 5 << 20
+    with session(*taken(content=MEBIBYTES), *QUIT) as server, connected(server) as client:
+        client.send_stream(*ADDRESSES, make(MEBIBYTES))
+        assert client.outcome == smtpclient.OUTCOME_ACCEPTED
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        [CONTENT],
+        [CONTENT[:1], b"", CONTENT[1:]],
+        [bytes([octet]) for octet in CONTENT],
+        iter([bytearray(CONTENT)]),
+        [every_other(), memoryview(b"")],
+        {CONTENT: "a dict gives its keys"},
+        io.BytesIO(CONTENT),
+    ],
+    ids=["list", "empty piece", "single octets", "iterator", "memoryview with gaps", "dict", "BytesIO"],
+)
+def test_the_octets_of_a_stream_arrive(source):
+    with session(*taken(content=ON_THE_WIRE), *QUIT) as server, connected(server) as client:
+        client.send_stream(*ADDRESSES, source)
+
+
+def test_a_file_that_gives_little_or_more_than_it_was_asked_for():
+    class Odd:
+        answers = [b"a", b"\r\n" + b"b" * 70000 + b"\r\n", b"c\r\n", b""]
+
+        def read(self, count):
+            return self.answers.pop(0)
+
+    with session(*taken(content=b"a\r\n" + b"b" * 70000 + b"\r\nc\r\n"), *QUIT) as server, connected(server) as client:
+        client.send_stream(*ADDRESSES, Odd())
+
+
+@pytest.mark.parametrize("empty", [[], [b"", b""], io.BytesIO()], ids=["list", "empty pieces", "BytesIO"])
+def test_an_empty_stream(empty):
+    with session(*taken(content=b""), *QUIT) as server, connected(server) as client:
+        client.send_stream(*ADDRESSES, empty)
+
+
+def test_the_size_is_told_in_advance():
+    steps = taken(b"MAIL FROM:<s@a.example> SIZE=3\r\n") + taken(b"MAIL FROM:<s@a.example>\r\n") + QUIT
+    with session(*steps, extensions=b"250-test\r\n250 SIZE 1000\r\n") as server, connected(server) as client:
+        client.send_stream(*ADDRESSES, [b"x\r\n"], size=3)
+        client.send_stream(*ADDRESSES, [b"x\r\n"])
+        with pytest.raises(CallerError) as failed:
+            client.send_stream(*ADDRESSES, [b"x\r\n"], size=1001)
+        assert failed.value.name == "SMTP_ERROR_MESSAGE_TOO_LARGE"
+
+
+def test_a_source_is_not_asked_before_the_server_waits_for_it():
+    def source():
+        raise AssertionError("asked")
+        yield
+
+    with session(("expect", b"MAIL FROM:<s@a.example>\r\n"), ("send", b"550 no\r\n"), *QUIT) as server:
+        with connected(server) as client:
+            with pytest.raises(ServerError) as failed:
+                client.send_stream(*ADDRESSES, source())
+            assert failed.value.name == "SMTP_ERROR_SENDER_REJECTED"
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt, StopAsyncIteration, SystemExit])
+@pytest.mark.parametrize("before", [0, 1 << 20])
+def test_what_a_source_raises_ends_the_message_and_comes_out(kind, before):
+    mine = kind("mine")
+
+    def source():
+        yield b"x" * before
+        raise mine
+
+    events = []
+    with session(*not_completed()) as server:
+        client = connected(server)
+        client.on_event(events.append, EVENT_ERROR)
+        with pytest.raises(kind) as raised:
+            client.send_stream(*ADDRESSES, source())
+        assert raised.value is mine
+        assert (client.outcome, client.safe_to_retry) == (smtpclient.OUTCOME_NOT_SENT, True)
+        assert smtpclient._errors.make_error(client.last_error, "").name == "SMTP_ERROR_READER"
+        assert len(events) == 1 and not client._raised and not client.is_connected
+        # The next call is not burdened with it.
+        with pytest.raises(CallerError) as failed:
+            client.noop()
+        assert failed.value.name == "SMTP_ERROR_NOT_CONNECTED"
+        client.close()
+    assert b"\r\n.\r\n" not in server.received
+
+
+@pytest.mark.parametrize(
+    "source",
+    [["text"], [7], [b"x", None], io.StringIO("text"), type("Never", (), {"read": lambda self, count: None})()],
+    ids=["str", "int", "None", "text file", "read without data"],
+)
+def test_a_source_of_something_else(source):
+    with session(*not_completed()) as server:
+        client = connected(server)
+        with pytest.raises(TypeError, match="must give bytes"):
+            client.send_stream(*ADDRESSES, source)
+        assert client.outcome == smtpclient.OUTCOME_NOT_SENT
+        client.close()
+    assert b"\r\n.\r\n" not in server.received
+
+
+def test_the_first_exception_is_the_one_that_comes_out():
+    def source():
+        raise KeyError("of the source")
+        yield
+
+    with session(*not_completed()) as server:
+        client = connected(server)
+        client.on_event(raise_it, EVENT_ERROR)
+        with pytest.raises(KeyError, match="of the source"):
+            client.send_stream(*ADDRESSES, source())
+        assert not client._raised
+        client.close()
+
+
+def test_what_a_source_may_call():
+    seen = []
+
+    def source():
+        seen.append(client.result_code)
+        for call in (client.reset, client.noop, lambda: client.send_stream(*ADDRESSES, [])):
+            with pytest.raises(CallerError) as failed:
+                call()
+            seen.append(failed.value.name)
+        yield b"x\r\n"
+        client.cancel()
+        yield b"y\r\n" * 100000
+
+    with session(*not_completed()) as server:
+        client = connected(server)
+        with pytest.raises(CallerError) as failed:
+            client.send_stream(*ADDRESSES, source())
+        assert failed.value.name == "SMTP_ERROR_CANCELLED"
+        assert failed.value.outcome == smtpclient.OUTCOME_NOT_SENT
+        assert seen[1:] == ["SMTP_ERROR_REENTRANT"] * 3
+        client.close()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signal can be sent here")
+def test_an_interrupt_while_the_server_is_waited_for_does_not_end_the_message_early():
+    before = signal.getsignal(signal.SIGINT)
+    steps = [*taken()[:5], ("wait", 0.6), ("send", b"354 go\r\n"), ("stall",)]
+    with session(*steps) as server:
+        client = connected(server)
+        timer = threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            client.send_stream(*ADDRESSES, [b"x\r\n"])
+        timer.join()
+        assert client.outcome == smtpclient.OUTCOME_NOT_SENT
+        client.close()
+    assert server.received.endswith(b"DATA\r\n")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signal can be sent here")
+def test_an_interrupt_inside_the_source_and_one_behind_it():
+    def source():
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        yield b"x\r\n"
+
+    with session(*not_completed()) as server:
+        client = connected(server)
+        with pytest.raises(KeyboardInterrupt):
+            client.send_stream(*ADDRESSES, source())
+        assert client.outcome == smtpclient.OUTCOME_NOT_SENT
+        client.close()
+    steps = [*taken()[:-1], ("wait", 0.4), ("send", b"250 ok\r\n"), *QUIT]
+    with session(*steps) as server, connected(server) as client:
+        timer = threading.Timer(0.2, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+        timer.start()
+        # As for a message in memory: the call ends first.
+        with pytest.raises(KeyboardInterrupt):
+            client.send_stream(*ADDRESSES, [b"x\r\n"])
+        timer.join()
+        assert client.outcome == smtpclient.OUTCOME_ACCEPTED
+
+
+def test_a_stream_from_another_thread():
+    with session(*taken(), *QUIT) as server, connected(server) as client:
+        thread, results = in_thread(lambda: client.send_stream(*ADDRESSES, iter([b"x", b"\r\n"])))
+        thread.join(10)
+        assert results == [None]
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_file(tmp_path, kind):
+    path = tmp_path / "gr\u00fc\u00df \u20ac.eml"
+    path.write_bytes(CONTENT + MEBIBYTES)
+    with session(*taken(content=ON_THE_WIRE + MEBIBYTES), *QUIT) as server, connected(server) as client:
+        client.send_file(*ADDRESSES, kind(path))
+        assert client.outcome == smtpclient.OUTCOME_ACCEPTED
+
+
+@pytest.mark.parametrize("name, system", [("nowhere", errno.ENOENT), ("", 0)], ids=["missing", "folder"])
+def test_a_file_that_cannot_be_sent(tmp_path, name, system):
+    with session(*QUIT) as server, connected(server) as client:
+        with pytest.raises(CallerError) as failed:
+            client.send_file(*ADDRESSES, tmp_path / name)
+        error = failed.value
+        assert (error.name, error.os_error) == ("SMTP_ERROR_FILE", system)
+        assert str(tmp_path / name) in str(error)
+        assert (error.outcome, error.safe_to_retry) == (smtpclient.OUTCOME_NOT_SENT, True)
+
+
+def test_recipients_of_a_file_and_a_stream_are_checked_one_by_one():
+    with Client() as client:
+        for call in (lambda: client.send_file("a@b", ["a@b,c@d"], "x"), lambda: client.send_stream("a@b", [""], [])):
+            with pytest.raises(ArgumentError) as refused:
+                call()
+            assert refused.value.name == "SMTP_ERROR_INVALID_ADDRESS"
+
+
+# What became of each recipient
+
+
+def rcpt(address, reply):
+    return [("expect", b"RCPT TO:<" + address + b">\r\n"), ("send", reply)]
+
+
+MAIL = [("expect", b"MAIL FROM:<s@a.example>\r\n"), ("send", b"250 ok\r\n")]
+SOME_REFUSED = [
+    *MAIL,
+    *rcpt(b"good@b.example", b"250 2.1.5 ok\r\n"),
+    *rcpt(b"bad@b.example", b"550-5.1.1 no such user\r\n550 5.1.1 here\r\n"),
+    *rcpt(b"later@b.example", b"451 not now\r\n"),
+]
+THREE = "good@b.example, Bad <bad@b.example>, later@b.example"
+
+
+def test_recipients_after_some_were_refused_and_after_the_connection():
+    steps = [*SOME_REFUSED, *taken()[-4:], *QUIT]
+    with session(*steps, extensions=b"250-test\r\n250 ENHANCEDSTATUSCODES\r\n") as server, connected(server) as client:
+        assert client.recipients == []
+        client.send_message("s@a.example", THREE, b"x\r\n")
+        expected = [
+            ("good@b.example", smtpclient.RECIPIENT_ACCEPTED, 0, "", ""),
+            ("bad@b.example", smtpclient.RECIPIENT_REFUSED_PERMANENT, 550, "5.1.1", "5.1.1 no such user\n5.1.1 here"),
+            ("later@b.example", smtpclient.RECIPIENT_REFUSED_TEMPORARY, 451, "", "not now"),
+        ]
+        assert client.recipients == expected
+        assert [recipient.accepted for recipient in client.recipients] == [True, False, False]
+        assert client.recipients[1].reply == expected[1][4]
+        with pytest.raises(AttributeError):
+            client.recipients[0].state = 0
+        with pytest.raises(AttributeError):
+            client.recipients = []
+        client.disconnect()
+        assert client.recipients == expected
+        # A new message begins with none.
+        with pytest.raises(CallerError):
+            client.send_message("s@a.example", THREE, b"x\r\n")
+        assert client.recipients == []
+
+
+def test_recipients_that_were_not_asked_for():
+    broken = [("expect", b"RCPT TO:<bad@b.example>\r\n"), ("close",)]
+    with session(*MAIL, *rcpt(b"good@b.example", b"250 ok\r\n"), *broken) as server:
+        client = connected(server)
+        with pytest.raises(WireError):
+            client.send_message("s@a.example", THREE, b"x\r\n")
+        states = [recipient.state for recipient in client.recipients]
+        assert states == [smtpclient.RECIPIENT_ACCEPTED] + [smtpclient.RECIPIENT_NOT_TRIED] * 2
+        assert client.recipients[2] == ("later@b.example", smtpclient.RECIPIENT_NOT_TRIED, 0, "", "")
+        client.close()
+
+
+def test_many_recipients_and_a_long_reply():
+    addresses = [f"r{number}@b.example" for number in range(300)]
+    long = b"x" * 5000
+    steps = [step for address in addresses for step in rcpt(address.encode(), b"550 " + long + b"\r\n")]
+    with session(*MAIL, *steps, ("stall",)) as server:
+        client = connected(server)
+        with pytest.raises(ServerError):
+            client.send_message("s@a.example", addresses, b"x\r\n")
+        assert [recipient.address for recipient in client.recipients] == addresses
+        assert {recipient.reply for recipient in client.recipients} == {long.decode()}
+        client.close()
+
+
+def test_all_or_nothing():
+    steps = [*SOME_REFUSED, ("expect", b"RSET\r\n"), ("send", b"250 ok\r\n"), *taken(), *QUIT]
+    with session(*steps) as server, connected(server) as client:
+        client.all_or_nothing = True
+        assert client.all_or_nothing is True
+        with pytest.raises(ServerError) as failed:
+            client.send_stream("s@a.example", THREE, [b"x\r\n"])
+        error = failed.value
+        assert (error.name, error.phase) == ("SMTP_ERROR_RECIPIENT_REJECTED", smtpclient.PHASE_RCPT)
+        assert (error.address, error.result_code) == ("bad@b.example", 550)
+        assert error.safe_to_retry
+        assert [recipient.result_code for recipient in client.recipients] == [0, 550, 451]
+        client.send_message(*ADDRESSES, b"x\r\n")
+        assert client.outcome == smtpclient.OUTCOME_ACCEPTED
+
+
+# Other commands
+
+
+def asked(command, reply):
+    return [("expect", command + b"\r\n"), ("send", reply)]
+
+
+def test_commands_octet_by_octet():
+    steps = [
+        *asked(b"NOOP", b"250 2.0.0 alive\r\n"),
+        *asked(b"VRFY joe@b.example", b"252 cannot tell\r\n"),
+        *asked(b"VRFY joe", b"250-Joe\r\n250 <joe@b.example>\r\n"),
+        *asked(b"EXPN staff", b"250-Joe <joe@b.example>\r\n250 <jo\xff@b.example>\r\n"),
+        *asked(b"HELP", b"214-one\r\n214 two\r\n"),
+        *asked(b"ETRN b.example", b"250 queuing\r\n"),
+        *QUIT,
+    ]
+    with session(*steps) as server, connected(server) as client:
+        assert client.noop() is None
+        assert client.verify("Joe <joe@b.example>") == (252, "cannot tell")
+        assert client.verify("joe") == (250, "Joe\n<joe@b.example>")
+        assert client.expand("staff") == ["Joe <joe@b.example>", "<jo\ufffd@b.example>"]
+        assert client.command("HELP") == (214, "one\ntwo")
+        assert client.command("ETRN", "b.example") == (250, "queuing")
+
+
+@pytest.mark.parametrize("capacity", [1, 10, 2 << 20])
+def test_a_long_list_is_asked_for_once(capacity, monkeypatch):
+    monkeypatch.setattr(smtpclient._client, "_EXPAND_CAPACITY", capacity)
+    members = [f"<member-{number}@b.example>" for number in range(5000)]
+    reply = "".join(f"250-{member}\r\n" for member in members[:-1]) + f"250 {members[-1]}\r\n"
+    with session(*asked(b"EXPN all", reply.encode()), *QUIT) as server, connected(server) as client:
+        assert client.expand("all") == members
+
+
+@pytest.mark.parametrize(
+    "command, call",
+    [
+        (b"NOOP", lambda client: client.noop()),
+        (b"VRFY joe", lambda client: client.verify("joe")),
+        (b"EXPN joe", lambda client: client.expand("joe")),
+        (b"X-THING a=b", lambda client: client.command("X-THING", "a=b")),
+    ],
+    ids=["noop", "verify", "expand", "command"],
+)
+@pytest.mark.parametrize("reply, code", [(b"502 5.5.1 not here", 502), (b"450 later", 450)])
+def test_a_refused_command_leaves_the_connection_open(command, call, reply, code):
+    with session(*asked(command, reply + b"\r\n"), *QUIT) as server, connected(server) as client:
+        with pytest.raises(ServerError) as failed:
+            call(client)
+        error = failed.value
+        assert (error.name, error.phase) == ("SMTP_ERROR_COMMAND_REJECTED", smtpclient.PHASE_COMMAND)
+        assert (error.result_code, error.reply) == (code, reply[4:].decode())
+        assert reply[4:].decode() in str(error)
+        assert client.is_connected
+
+
+@pytest.mark.parametrize(
+    "reply, name",
+    [(b"421 bye\r\n", "SMTP_ERROR_SERVER_CLOSING"), (b"354 go\r\n", "SMTP_ERROR_PROTOCOL")],
+)
+def test_a_reply_that_ends_the_connection(reply, name):
+    with session(*asked(b"NOOP", reply), ("stall",)) as server:
+        client = connected(server)
+        with pytest.raises(ServerError) as failed:
+            client.noop()
+        assert failed.value.name == name
+        assert not client.is_connected
+        client.close()
+
+
+@pytest.mark.parametrize(
+    "call, name",
+    [
+        (lambda client: client.command("DATA"), "SMTP_ERROR_UNSUITABLE_COMMAND"),
+        (lambda client: client.command("mail", "FROM:<a@b>"), "SMTP_ERROR_UNSUITABLE_COMMAND"),
+        (lambda client: client.command(""), "SMTP_ERROR_INVALID_PARAMETER"),
+        (lambda client: client.command("NOOP\r\nRSET"), "SMTP_ERROR_INVALID_PARAMETER"),
+        (lambda client: client.command("NOOP", "a\r\nRSET"), "SMTP_ERROR_INVALID_PARAMETER"),
+        (lambda client: client.command("NOOP", "j\u00f6rg"), "SMTP_ERROR_INVALID_PARAMETER"),
+        (lambda client: client.command("NOOP", "x" * 2000), "SMTP_ERROR_TOO_LONG"),
+        (lambda client: client.verify("a\r\nRSET"), "SMTP_ERROR_INVALID_PARAMETER"),
+        (lambda client: client.verify("a@b@c"), "SMTP_ERROR_INVALID_ADDRESS"),
+        (lambda client: client.expand("a\nRSET"), "SMTP_ERROR_INVALID_PARAMETER"),
+    ],
+)
+def test_commands_that_are_not_sent(call, name):
+    with session(*QUIT) as server, connected(server) as client:
+        with pytest.raises(CallerError) as failed:
+            call(client)
+        assert failed.value.name == name
+        assert client.is_connected
+
+
+@pytest.mark.parametrize("call", ["noop", "verify", "expand", "command"])
+def test_commands_without_a_connection(call):
+    with Client() as client:
+        with pytest.raises(CallerError) as failed:
+            getattr(client, call)(*(["a"] if call != "noop" else []))
+        assert failed.value.name == "SMTP_ERROR_NOT_CONNECTED"
+
+
+def test_notifications_and_progress_with_the_exact_octets():
+    content = b"x" * 600_000
+    steps = [
+        ("expect", b"MAIL FROM:<s@a.example> RET=HDRS ENVID=order+3D1\r\n"),
+        ("expect", b"RCPT TO:<r+t@b.example> NOTIFY=FAILURE,DELAY ORCPT=rfc822;r+2Bt@b.example\r\n"),
+        ("expect", b"DATA\r\n"),
+        ("send", b"250 ok\r\n250 ok\r\n354 go\r\n"),
+        ("expect", content + b"\r\n.\r\n"),
+        ("send", b"250 ok\r\n"),
+    ]
+    told = []
+    with session(*steps, extensions=b"250-test\r\n250-PIPELINING\r\n250 DSN\r\n") as server:
+        client = connected(server)
+        client.delivery_options = (
+            smtpclient.DELIVERY_NOTIFY_FAILURE | smtpclient.DELIVERY_NOTIFY_DELAY | smtpclient.DELIVERY_RETURN_HEADERS
+        )
+        client.envelope_id = "order=1"
+        client.on_event(lambda event: told.append((event.bytes_copied, event.bytes_total)), smtpclient.EVENT_PROGRESS)
+        client.send_message("s@a.example", "r+t@b.example", content)
+        client.on_event(None)
+        client.close()
+    assert told[0] == (0, 600_000) and told[-1] == (600_000, 600_000) and len(told) <= 5
+
+
+def test_the_record_of_an_error_as_json():
+    with Client() as client:
+        with pytest.raises(WireError) as failed:
+            client.connect("127.0.0.1", 1)
+        record = json.loads(client.error_json)
+    assert record["name"] == failed.value.name == "SMTP_ERROR_CONNECTION_REFUSED"
+    assert record["class"] == "WIRE" and record["phase"] == "CONNECT" and record["address"] == "127.0.0.1:1"

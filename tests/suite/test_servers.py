@@ -1,5 +1,6 @@
 """Real servers that this project did not write: what arrives, and what is refused."""
 
+import io
 import itertools
 import json
 import ssl
@@ -261,3 +262,120 @@ def test_the_envelope_is_made_of_the_arguments_alone(servers):
     assert facts["from"] == f"bob@{server.domain}"
     assert facts["to"] == [f"carol@{server.domain}", f"dave@{server.domain}"]
     assert (facts["tls"], facts["login"]) == (True, server.user)
+
+
+@pytest.mark.parametrize("way", ["file", "stream", "pieces"])
+@pytest.mark.parametrize("name", ["mail_server", "postfix"])
+def test_2_mib_from_a_file_and_from_a_stream(servers, name, way, tmp_path):
+    server = servers(name)
+    mark = next(marks)
+    message = compose(BODIES["2 MiB"], mark)
+    envelope = (f"bob@{server.domain}", [f"alice@{server.domain}"])
+    with open_client(server, "starttls", True) as client:
+        if way == "file":
+            path = tmp_path / "gr\u00fc\u00df.eml"
+            path.write_bytes(message)
+            client.send_file(*envelope, path)
+        elif way == "stream":
+            client.send_stream(*envelope, io.BytesIO(message), size=len(message))
+        else:
+            client.send_stream(*envelope, message.splitlines(keepends=True))
+        assert client.outcome == smtpclient.OUTCOME_ACCEPTED
+        assert [recipient.accepted for recipient in client.recipients] == [True]
+    # Not by assert alone, which would print 2 MiB.
+    same = server.stored(mark) == server.expected(message)
+    assert same, f"the message from a {way} was changed"
+
+
+def is_stored(server, mark):
+    paths = (path for path in Path(server.delivered).rglob("*") if path.is_file())
+    return any(mark.encode() in path.read_bytes()[:16384] for path in paths)
+
+
+@pytest.mark.parametrize("name", ["mail_server", "postfix"])
+def test_a_source_that_raises_leaves_nothing_behind(servers, name):
+    server = servers(name)
+    mark = next(marks)
+
+    def source():
+        yield compose(BODIES["2 MiB"], mark)
+        raise KeyError(mark)
+
+    with open_client(server, "tls", True) as client:
+        with pytest.raises(KeyError, match=mark):
+            client.send_stream(f"bob@{server.domain}", f"alice@{server.domain}", source())
+        assert (client.outcome, client.safe_to_retry) == (smtpclient.OUTCOME_NOT_SENT, True)
+        assert not client.is_connected
+    # The next message has arrived, and this one has not.
+    with open_client(server, "tls", True) as client:
+        after, _ = send(client, server, b"after it\r\n")
+    server.stored(after)
+    assert not is_stored(server, mark)
+
+
+def test_each_recipients_own_answer(servers):
+    server = servers("postfix")
+    with open_client(server, "starttls", True) as client:
+        mark, message = send(client, server, b"for two\r\n", "reject alice later full long nosuch bob")
+        found = client.recipients
+    assert [recipient.address.partition("@")[0] for recipient in found] == [
+        "reject", "alice", "later", "full", "long", "nosuch", "bob"
+    ]  # fmt: skip
+    temporary, permanent = smtpclient.RECIPIENT_REFUSED_TEMPORARY, smtpclient.RECIPIENT_REFUSED_PERMANENT
+    accepted = smtpclient.RECIPIENT_ACCEPTED
+    facts = [(recipient.state, recipient.result_code, recipient.enhanced_code) for recipient in found]
+    assert facts == [
+        (permanent, 550, "5.7.1"),
+        (accepted, 0, ""),
+        (temporary, 451, "4.3.0"),
+        (permanent, 552, "5.2.2"),
+        (permanent, 550, "5.7.1"),
+        (permanent, 550, "5.1.1"),
+        (accepted, 0, ""),
+    ]
+    assert [recipient.accepted for recipient in found] == [fact[0] == accepted for fact in facts]
+    for recipient, word in zip(found, ["no mail for this one", "", "not now", "mailbox full", "x" * 300, "unknown", ""]):
+        assert word in recipient.reply and bool(recipient.reply) is bool(word)
+    assert server.stored(mark) == server.expected(message)
+
+
+@pytest.mark.parametrize("name", ["mail_server", "postfix"])
+def test_all_or_nothing_delivers_to_nobody(servers, name):
+    server = servers(name)
+    with open_client(server, "starttls", True) as client:
+        client.all_or_nothing = True
+        mark = next(marks)
+        addresses = [f"{local}@{server.domain}" for local in ("alice", "reject", "bob")]
+        with pytest.raises(ServerError) as failed:
+            client.send_message(f"bob@{server.domain}", addresses, compose(b"for nobody\r\n", mark))
+        assert failed.value.name == "SMTP_ERROR_RECIPIENT_REJECTED"
+        assert (failed.value.result_code, failed.value.address) == (550, addresses[1])
+        assert failed.value.safe_to_retry
+        assert [recipient.accepted for recipient in client.recipients] == [True, False, True]
+        # The session goes on, and with it the wait for what would have come before.
+        after, message = send(client, server, b"for both\r\n", "alice bob")
+    assert server.stored(after) == server.expected(message)
+    assert not is_stored(server, mark)
+
+
+def test_commands_of_postfix(servers):
+    server = servers("postfix")
+    with open_client(server, "starttls", False) as client:
+        client.noop()
+        code, text = client.verify(f"alice@{server.domain}")
+        assert code == 252 and f"alice@{server.domain}" in text
+        with pytest.raises(ServerError) as failed:
+            client.verify(f"nosuch@{server.domain}")
+        assert (failed.value.name, failed.value.result_code) == ("SMTP_ERROR_COMMAND_REJECTED", 550)
+        with pytest.raises(ServerError) as failed:
+            client.expand("staff")
+        error = failed.value
+        assert (error.name, error.result_code) == ("SMTP_ERROR_COMMAND_REJECTED", 500)
+        assert (error.phase, error.enhanced_code) == (smtpclient.PHASE_COMMAND, "5.5.2")
+        assert "500" in str(error) and error.reply and error.reply in str(error)
+        assert client.command("ETRN", server.domain) == (250, "Queuing started")
+        with pytest.raises(ServerError) as failed:
+            client.command("ETRN", "elsewhere.example")
+        assert failed.value.result_code in (458, 459)
+        mark, message = send(client, server, b"after the commands\r\n")
+    assert server.stored(mark) == server.expected(message)

@@ -30,6 +30,10 @@ pub struct Transcript {
     pub extended: bool,
     pub private_path: bool,
     pub all_or_nothing: bool,
+    pub delivery: u32,
+    pub envelope_id: String,
+    pub leave_out: bool,
+    pub parameters: String,
     pub actions: Vec<Action>,
 }
 
@@ -67,6 +71,10 @@ fn parse(path: &Path) -> Transcript {
         extended: true,
         private_path: true,
         all_or_nothing: false,
+        delivery: 0,
+        envelope_id: String::new(),
+        leave_out: false,
+        parameters: String::new(),
         actions: Vec::new(),
     };
     for line in text.lines() {
@@ -90,6 +98,19 @@ fn parse(path: &Path) -> Transcript {
             }
             ("set", ["public"]) => {
                 transcript.private_path = false;
+                continue;
+            }
+            ("set", ["delivery", bits, id]) => {
+                transcript.delivery = u32::from_str_radix(bits.trim_start_matches("0x"), 16).expect("bits");
+                transcript.envelope_id = (*id).to_owned();
+                continue;
+            }
+            ("set", ["leave-out"]) => {
+                transcript.leave_out = true;
+                continue;
+            }
+            ("set", ["parameters", ..]) => {
+                transcript.parameters = rest.trim_start_matches("parameters ").to_owned();
                 continue;
             }
             ("set", ["all-or-nothing"]) => {

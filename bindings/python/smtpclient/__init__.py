@@ -14,7 +14,7 @@ the cause, the server's own words and what to do.
 
 from __future__ import annotations
 
-from ._client import ALL_EVENTS, Client, Event, EventCallback, Message
+from ._client import ALL_EVENTS, Client, Event, EventCallback, Message, Piece, Recipient, Source
 from ._errors import ArgumentError, CallerError, InternalError, ServerError, SmtpError, WireError
 from ._library import LibraryError, library
 from ._tables import (
@@ -25,6 +25,12 @@ from ._tables import (
     OPTION_SECURE,
     OPTION_SECURE_IMPLICIT,
     OPTION_BASIC,
+    DELIVERY_NOTIFY_NEVER,
+    DELIVERY_NOTIFY_SUCCESS,
+    DELIVERY_NOTIFY_FAILURE,
+    DELIVERY_NOTIFY_DELAY,
+    DELIVERY_RETURN_HEADERS,
+    DELIVERY_RETURN_MESSAGE,
     TLS_OPPORTUNISTIC,
     TLS_NONE,
     TLS_REQUIRED,
@@ -34,10 +40,15 @@ from ._tables import (
     OUTCOME_REJECTED_TEMPORARY,
     OUTCOME_REJECTED_PERMANENT,
     OUTCOME_UNKNOWN,
+    RECIPIENT_NOT_TRIED,
+    RECIPIENT_ACCEPTED,
+    RECIPIENT_REFUSED_TEMPORARY,
+    RECIPIENT_REFUSED_PERMANENT,
     EVENT_CONNECT,
     EVENT_DISCONNECT,
     EVENT_TIMEOUT,
     EVENT_CANCEL,
+    EVENT_PROGRESS,
     EVENT_COMMAND,
     EVENT_REPLY,
     EVENT_ERROR,
@@ -61,6 +72,7 @@ from ._tables import (
     PHASE_RESET,
     PHASE_QUIT,
     PHASE_IDLE,
+    PHASE_COMMAND,
 )
 from ._tables import VERSION as __version__
 
@@ -77,6 +89,7 @@ __all__ = [
     "CallerError",
     "Client",
     "EVENT_CANCEL",
+    "EVENT_PROGRESS",
     "EVENT_COMMAND",
     "EVENT_CONNECT",
     "EVENT_DISCONNECT",
@@ -103,6 +116,7 @@ __all__ = [
     "OUTCOME_UNKNOWN",
     "PHASE_ARGUMENT",
     "PHASE_AUTH",
+    "PHASE_COMMAND",
     "PHASE_CONNECT",
     "PHASE_CONTENT",
     "PHASE_DATA",
@@ -117,10 +131,23 @@ __all__ = [
     "PHASE_RESOLVE",
     "PHASE_STARTTLS",
     "PHASE_TLS",
+    "Piece",
+    "RECIPIENT_ACCEPTED",
+    "RECIPIENT_NOT_TRIED",
+    "RECIPIENT_REFUSED_PERMANENT",
+    "RECIPIENT_REFUSED_TEMPORARY",
+    "Recipient",
     "ServerError",
     "SmtpError",
+    "Source",
     "TLS_IMPLICIT",
     "TLS_NONE",
+    "DELIVERY_NOTIFY_NEVER",
+    "DELIVERY_NOTIFY_SUCCESS",
+    "DELIVERY_NOTIFY_FAILURE",
+    "DELIVERY_NOTIFY_DELAY",
+    "DELIVERY_RETURN_HEADERS",
+    "DELIVERY_RETURN_MESSAGE",
     "TLS_OPPORTUNISTIC",
     "TLS_REQUIRED",
     "WireError",

@@ -6,14 +6,28 @@ import ctypes
 import itertools
 import math
 import os
+import signal
 import threading
 import weakref
 from types import TracebackType
-from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Tuple, Type, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Tuple,
+    Type,
+    Union,
+)
 
 from . import _tables
 from ._errors import CODES, ArgumentError, SmtpError, make_error, refuse
-from ._library import SmtpDestroyCallback, SmtpEventCallback, library
+from ._library import SmtpDestroyCallback, SmtpEventCallback, SmtpReadCallback, SmtpRecipient, library
 from ._properties import (
     _Flag,
     _Integer,
@@ -24,19 +38,31 @@ from ._properties import (
     _WriteOnlyText,
     encode,
     in_range,
+    read_text,
 )
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class BinaryFile(Protocol):
+        def read(self, count: int, /) -> Optional[Piece]: ...
 
 ALL_EVENTS = (
     _tables.EVENT_CONNECT
     | _tables.EVENT_DISCONNECT
     | _tables.EVENT_TIMEOUT
     | _tables.EVENT_CANCEL
+    | _tables.EVENT_PROGRESS
     | _tables.EVENT_COMMAND
     | _tables.EVENT_REPLY
     | _tables.EVENT_ERROR
 )
 
 _MOST_MILLISECONDS = (1 << 31) - 1
+_SIZE_UNKNOWN = (1 << 64) - 1
+
+# More than the longest reply that the library accepts (512 KiB, threefold as UTF-8).
+_EXPAND_CAPACITY = 2 << 20
 
 
 class Event(NamedTuple):
@@ -50,10 +76,36 @@ class Event(NamedTuple):
     result_code: int
     #: The command's line, the reply, or the sentence of the error.
     text: str
+    #: For EVENT_PROGRESS, how many octets of the message were taken from its source; else 0.
+    bytes_copied: int = 0
+    #: For EVENT_PROGRESS, the length of the message, 0 if it is not known; else 0.
+    bytes_total: int = 0
+
+
+class Recipient(NamedTuple):
+    """What the server said of one recipient of the last message."""
+
+    #: The address, without brackets.
+    address: str
+    #: One of the RECIPIENT_ constants.
+    state: int
+    #: The code of the reply that refused it; else 0.
+    result_code: int
+    #: The enhanced status code of that reply, such as "5.1.1"; else empty.
+    enhanced_code: str
+    #: The text of that reply, its lines joined by line feeds; else empty.
+    reply: str
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the server accepted the address; ``outcome`` tells whether it took the message."""
+        return self.state == _tables.RECIPIENT_ACCEPTED
 
 
 EventCallback = Callable[[Event], Optional[bool]]
-Message = Union[bytes, bytearray, memoryview, str]
+Piece = Union[bytes, bytearray, memoryview]
+Message = Union[Piece, str]
+Source = Union["BinaryFile", Iterable[Piece]]
 
 
 class _Registration:
@@ -83,7 +135,8 @@ def _deliver(event_pointer: Any, number: Optional[int]) -> int:
     try:
         event = event_pointer.contents
         text = ctypes.string_at(event.text, event.text_length).decode("utf-8", "replace")
-        return 1 if registration.callback(Event(event.event, event.error, event.result_code, text)) else 0
+        told = Event(event.event, event.error, event.result_code, text, event.bytes_copied, event.bytes_total)
+        return 1 if registration.callback(told) else 0
     except BaseException as error:
         # It cannot pass through the library: it cancels the call and waits
         # for the method that made the call, on this very thread.
@@ -162,6 +215,109 @@ def _view(message: Message) -> Tuple[Any, int]:
     raise TypeError(f"message must be bytes, bytearray, memoryview or str, not {type(message).__name__}")
 
 
+class _Signals:
+    """Keeps signal handlers from running where what they raise would be lost.
+
+    Python may run them, and raise KeyboardInterrupt, at the entry of a callback,
+    before its ``try``. ctypes then prints it and gives the library a number that
+    means nothing, which could be taken for the end of the message.
+    """
+
+    def __init__(self) -> None:
+        self.may_run = False
+        self._handlers: Dict[int, Any] = {}
+        self._waiting: List[Tuple[int, Any]] = []
+
+    def hold(self) -> None:
+        # Python runs its handlers in the main thread only.
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in signal.valid_signals():
+            handler = signal.getsignal(number)
+            if callable(handler):
+                self._handlers[number] = handler
+                signal.signal(number, self._come)
+
+    def release(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self.run_waiting()
+
+    def run_waiting(self) -> None:
+        while self._waiting:
+            number, frame = self._waiting.pop(0)
+            self._handlers[number](number, frame)
+
+    def _come(self, number: int, frame: Any) -> None:
+        if self.may_run:
+            self._handlers[number](number, frame)
+        else:
+            self._waiting.append((number, frame))
+
+
+class _Stream:
+    """A source of a message, as the library's reader."""
+
+    def __init__(self, source: Source, raised: Dict[int, BaseException]) -> None:
+        if isinstance(source, (str, bytes, bytearray, memoryview)):
+            # Iterating over these gives no pieces.
+            raise TypeError("source must be a binary file or an iterable of pieces; send_message takes a whole message")
+        self._read: Optional[Callable[[int], Any]] = getattr(source, "read", None)
+        self._pieces: Iterator[Any] = iter(()) if self._read is not None else iter(source)  # type: ignore[arg-type]
+        self._rest = memoryview(b"")
+        self._raised = raised
+        self.signals = _Signals()
+
+    def fill(self, address: int, capacity: int, _: Any) -> int:
+        """Gives the library the next octets; what goes wrong waits for the method that sends."""
+        try:
+            self.signals.may_run = True
+            self.signals.run_waiting()
+            count = self._fill(memoryview((ctypes.c_char * capacity).from_address(address)).cast("B"))
+            self.signals.may_run = False
+        except BaseException as error:
+            self.signals.may_run = False
+            self._raised.setdefault(threading.get_ident(), error)
+            return -1
+        return count
+
+    def _fill(self, buffer: memoryview) -> int:
+        count = 0
+        while count < len(buffer):
+            if not self._rest:
+                if count and self._read is not None:
+                    # What a file has is sent before it is asked, and waited for, again.
+                    break
+                piece = self._next(len(buffer))
+                if piece is None:
+                    break
+                self._rest = piece
+            some = self._rest[: len(buffer) - count]
+            buffer[count : count + len(some)] = some
+            self._rest = self._rest[len(some) :]
+            count += len(some)
+        return count
+
+    def _next(self, most: int) -> Optional[memoryview]:
+        """The next piece that is not empty; None at the end."""
+        if self._read is not None:
+            return _octets(self._read(most)) or None
+        for piece in self._pieces:
+            octets = _octets(piece)
+            if octets:
+                return octets
+        return None
+
+
+def _octets(piece: Any) -> memoryview:
+    try:
+        view = memoryview(piece)
+    except TypeError:
+        raise TypeError(f"the source must give bytes, not {type(piece).__name__}") from None
+    # An empty view cannot be cast, nor can one with gaps.
+    return view.cast("B") if view.nbytes and view.c_contiguous else memoryview(view.tobytes())
+
+
 def _milliseconds(timeout: Optional[float]) -> int:
     if timeout is None:
         return 0
@@ -209,6 +365,11 @@ class Client:
     local_name = _Text()
     insecure_auth = _Flag()
     insecure_skip_verify = _Flag()
+    all_or_nothing = _Flag()
+    delivery_options = _Integer()
+    envelope_id = _Text()
+    leave_out = _Flag()
+    mail_parameters = _Text()
     timeout = _Integer()
     timeout_resolve = _Integer()
     timeout_connect = _Integer()
@@ -259,6 +420,7 @@ class Client:
     error_tls_reason = _ReadOnlyText()
     error_address = _ReadOnlyText()
     error_remedy = _ReadOnlyText()
+    error_json = _ReadOnlyText()
 
     def connect(
         self, host: Optional[str] = None, port: int = 0, timeout: Optional[float] = 0, options: int = 0
@@ -302,6 +464,101 @@ class Client:
                 self._handle, encode("sender", sender), _join_recipients(recipients), address, length
             )
         )
+
+    def send_file(self, sender: str, recipients: Union[str, Iterable[str]], path: Union[str, os.PathLike[str]]) -> None:
+        """Sends a finished message that is in a file, in constant memory. Else as ``send_message``."""
+        self._finish(
+            library.SmtpSendFile(
+                self._handle,
+                encode("sender", sender),
+                _join_recipients(recipients),
+                encode("path", os.fspath(path)),
+            )
+        )
+
+    def send_stream(
+        self, sender: str, recipients: Union[str, Iterable[str]], source: Source, size: Optional[int] = None
+    ) -> None:
+        """Sends a finished message that comes piece by piece, in constant memory. Else as ``send_message``.
+
+        The source is a binary file, or an iterable of bytes-like pieces of any size.
+        It is asked for the first time when the server waits for the message. What it
+        raises ends the call, is raised by it, and closes the connection; the message
+        is not completed. The size in octets, if it is known, is told to the server in
+        advance; it is not checked. Ctrl-C ends the call too when the next piece is due.
+        """
+        stream = _Stream(source, self._raised)
+        reader = SmtpReadCallback(stream.fill)
+        arguments = (
+            encode("sender", sender),
+            _join_recipients(recipients),
+            _SIZE_UNKNOWN if size is None else in_range("size", size, _SIZE_UNKNOWN),
+        )
+        try:
+            stream.signals.hold()
+            result = library.SmtpSendStream(self._handle, *arguments, reader, None)
+        finally:
+            stream.signals.release()
+        self._finish(result)
+
+    @property
+    def recipients(self) -> List[Recipient]:
+        """What the server said of each recipient of the last message, in the order in which they were given.
+
+        It stays until the next message. Empty if that failed before anything was
+        sent. It is not read at once: let no other thread send on this client meanwhile.
+        """
+        count = ctypes.c_size_t()
+        self._check_read(library.SmtpGetRecipientCount(self._handle, ctypes.byref(count)))
+        return [self._recipient(index) for index in range(count.value)]
+
+    def _recipient(self, index: int) -> Recipient:
+        facts = SmtpRecipient(size=ctypes.sizeof(SmtpRecipient))
+        self._check_read(library.SmtpGetRecipient(self._handle, index, ctypes.byref(facts)))
+        enhanced = (facts.enhanced_class, facts.enhanced_subject, facts.enhanced_detail)
+        return Recipient(
+            read_text(self, library.SmtpGetRecipientString, index, _tables.RECIPIENT_TEXT_ADDRESS),
+            facts.state,
+            facts.result_code,
+            # The class of a code is never 0.
+            ".".join(map(str, enhanced)) if enhanced[0] else "",
+            read_text(self, library.SmtpGetRecipientString, index, _tables.RECIPIENT_TEXT_REPLY),
+        )
+
+    def command(self, verb: str, parameters: str = "") -> Tuple[int, str]:
+        """Sends a command that there is no method for; returns the reply's code and text.
+
+        A reply that begins with 4 or 5 raises ServerError. Commands that the library
+        has to keep track of, such as MAIL, are refused and not sent.
+        """
+        self._finish(library.SmtpCommand(self._handle, encode("verb", verb), encode("parameters", parameters)))
+        return self.result_code, self.result_string
+
+    def noop(self) -> None:
+        """Asks whether the connection is alive (NOOP). Not needed before a message."""
+        self._finish(library.SmtpNoop(self._handle))
+
+    def verify(self, address: str) -> Tuple[int, str]:
+        """Asks the server whether an address is valid (VRFY); returns the reply's code and text.
+
+        The code 252 means that the server cannot tell; a refusal raises ServerError.
+        """
+        self._finish(library.SmtpVerifyAddress(self._handle, encode("address", address)))
+        return self.result_code, self.result_string
+
+    def expand(self, address: str) -> List[str]:
+        """Asks the server who is on a mailing list (EXPN); returns the members as it wrote them."""
+        buffer = ctypes.create_string_buffer(_EXPAND_CAPACITY)
+        length = ctypes.c_size_t()
+        result = library.SmtpExpandAddress(
+            self._handle, encode("address", address), buffer, len(buffer), ctypes.byref(length)
+        )
+        if result == CODES["SMTP_ERROR_BUFFER_TOO_SMALL"]:
+            # The command was a success: it is not sent a second time for a larger buffer.
+            self._finish(0)
+            return self.result_string.split("\n")
+        self._finish(result)
+        return ctypes.string_at(buffer, length.value).decode("utf-8", "replace").split("\n")
 
     def disconnect(self) -> None:
         """Says QUIT and closes the connection; the client can connect again."""

@@ -6,7 +6,7 @@ import ctypes
 import ctypes.util
 import os
 import sys
-from ctypes import CFUNCTYPE, POINTER, c_char, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_void_p
+from ctypes import CFUNCTYPE, POINTER, c_char, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
@@ -24,11 +24,27 @@ class SmtpEvent(ctypes.Structure):
         ("result_code", c_int32),
         ("text", c_void_p),
         ("text_length", c_size_t),
+        ("bytes_copied", c_uint64),
+        ("bytes_total", c_uint64),
+    ]
+
+
+class SmtpRecipient(ctypes.Structure):
+    """What the library tells of one recipient of the last message."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("state", c_uint32),
+        ("result_code", c_int32),
+        ("enhanced_class", c_int32),
+        ("enhanced_subject", c_int32),
+        ("enhanced_detail", c_int32),
     ]
 
 
 SmtpEventCallback = CFUNCTYPE(c_int32, POINTER(SmtpEvent), c_void_p)
 SmtpDestroyCallback = CFUNCTYPE(None, c_void_p)
+SmtpReadCallback = CFUNCTYPE(c_int64, c_void_p, c_size_t, c_void_p)
 
 _CLIENT = c_void_p
 
@@ -42,6 +58,18 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpConnect": (c_int32, [_CLIENT, c_char_p, c_uint32, c_uint32, c_uint32]),
     "SmtpAuthenticate": (c_int32, [_CLIENT, c_char_p, c_char_p]),
     "SmtpSendMessage": (c_int32, [_CLIENT, c_char_p, c_char_p, c_void_p, c_size_t]),
+    "SmtpSendFile": (c_int32, [_CLIENT, c_char_p, c_char_p, c_char_p]),
+    "SmtpSendStream": (c_int32, [_CLIENT, c_char_p, c_char_p, c_uint64, SmtpReadCallback, c_void_p]),
+    "SmtpGetRecipientCount": (c_int32, [_CLIENT, POINTER(c_size_t)]),
+    "SmtpGetRecipient": (c_int32, [_CLIENT, c_size_t, POINTER(SmtpRecipient)]),
+    "SmtpGetRecipientString": (
+        c_int32,
+        [_CLIENT, c_size_t, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
+    "SmtpCommand": (c_int32, [_CLIENT, c_char_p, c_char_p]),
+    "SmtpNoop": (c_int32, [_CLIENT]),
+    "SmtpVerifyAddress": (c_int32, [_CLIENT, c_char_p]),
+    "SmtpExpandAddress": (c_int32, [_CLIENT, c_char_p, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
     "SmtpDisconnect": (c_int32, [_CLIENT]),
     "SmtpReset": (c_int32, [_CLIENT]),
     "SmtpCancel": (c_int32, [_CLIENT]),

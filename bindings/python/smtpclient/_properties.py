@@ -41,12 +41,17 @@ def in_range(name: str, value: int, limit: int) -> int:
     return number
 
 
-def get_text(client: Client, property_id: int) -> str:
+def read_text(client: Client, getter: Any, *which: int) -> str:
+    """The text that a getter of the library copies to a buffer."""
     length = c_size_t()
-    client._check_read(library.SmtpGetString(client._handle, property_id, None, 0, byref(length)))
+    client._check_read(getter(client._handle, *which, None, 0, byref(length)))
     buffer = create_string_buffer(length.value + _ROOM_TO_GROW)
-    client._check_read(library.SmtpGetString(client._handle, property_id, buffer, len(buffer), byref(length)))
+    client._check_read(getter(client._handle, *which, buffer, len(buffer), byref(length)))
     return buffer.raw[: length.value].decode("utf-8", "replace")
+
+
+def get_text(client: Client, property_id: int) -> str:
+    return read_text(client, library.SmtpGetString, property_id)
 
 
 def get_integer(client: Client, property_id: int) -> int:

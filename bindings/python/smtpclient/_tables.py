@@ -19,6 +19,14 @@ OPTION_SECURE = 4096
 OPTION_SECURE_IMPLICIT = 8192
 OPTION_BASIC = 65536
 
+# Bits of SMTP_PROPERTY_DELIVERY_OPTIONS.
+DELIVERY_NOTIFY_NEVER = 32768
+DELIVERY_NOTIFY_SUCCESS = 65536
+DELIVERY_NOTIFY_FAILURE = 131072
+DELIVERY_NOTIFY_DELAY = 262144
+DELIVERY_RETURN_HEADERS = 524288
+DELIVERY_RETURN_MESSAGE = 1048576
+
 # Values of SMTP_PROPERTY_TLS_MODE.
 TLS_OPPORTUNISTIC = 0
 TLS_NONE = 1
@@ -47,6 +55,7 @@ EVENT_CONNECT = 1
 EVENT_DISCONNECT = 2
 EVENT_TIMEOUT = 16
 EVENT_CANCEL = 32
+EVENT_PROGRESS = 64
 EVENT_COMMAND = 128
 EVENT_REPLY = 256
 EVENT_ERROR = 512
@@ -98,6 +107,10 @@ PROPERTIES: dict[str, PropertyRow] = {
     "insecure_auth": PropertyRow(9, "integer", "rw", "INSECURE: 1 allows a password to be sent without TLS, or over TLS with a certificate that was not verified. To a loopback address it is always allowed."),
     "insecure_skip_verify": PropertyRow(10, "integer", "rw", "INSECURE: 1 switches the check of the server's certificate off and trusts it all the same."),
     "all_or_nothing": PropertyRow(11, "integer", "rw", "1 lets one refused recipient stop the message: then nothing is sent to anyone. Costs a round trip, as DATA waits for every recipient's reply."),
+    "delivery_options": PropertyRow(12, "integer", "rw", "Which notifications to ask for with every message, SMTP_DELIVERY_ bits (DSN, RFC 3461); 0 leaves it to the servers."),
+    "envelope_id": PropertyRow(13, "text", "rw", "An identifier that notifications bring back (ENVID, RFC 3461 section 4.4): printable ASCII, at most 100 characters."),
+    "leave_out": PropertyRow(14, "integer", "rw", "1 has notifications left out where the server does not offer them, instead of the message failing."),
+    "mail_parameters": PropertyRow(15, "text", "rw", "Further parameters of MAIL as they stand on the line, separated by blanks (RFC 5321 section 4.1.2); not compared with what the server offers."),
     "timeout": PropertyRow(20, "integer", "rw", "The limit of one call as a whole, in milliseconds; 0 is none. Whichever limit is nearer counts."),
     "timeout_resolve": PropertyRow(21, "integer", "rw", "The limit for looking the host name up, in milliseconds; 0 is none."),
     "timeout_connect": PropertyRow(22, "integer", "rw", "The limit for making the TCP connection, all addresses together, in milliseconds; 0 is none."),
@@ -142,6 +155,7 @@ PROPERTIES: dict[str, PropertyRow] = {
     "error_tls_reason": PropertyRow(167, "text", "r", "The TLS library's own reason for the last failure."),
     "error_address": PropertyRow(168, "text", "r", "The mail or network address that the last failure concerns."),
     "error_remedy": PropertyRow(169, "text", "r", "What to do about the last failure, one sentence."),
+    "error_json": PropertyRow(170, "text", "r", "The whole record of the last failure as a JSON object; empty if there was none. Members: code, name, class, phase, what, remedy, and where they apply reply (code, text, enhanced), os_error, tls_reason, address."),
 }
 
 # Code: (name, class).
@@ -182,6 +196,7 @@ ERRORS: dict[int, tuple[str, int]] = {
     -2147201004: ("SMTP_ERROR_FILE", 1),
     -2147201003: ("SMTP_ERROR_READER", 1),
     -2147201002: ("SMTP_ERROR_UNSUITABLE_COMMAND", 1),
+    -2147201001: ("SMTP_ERROR_EXTENSION_UNAVAILABLE", 1),
     -2147200767: ("SMTP_ERROR_SERVER_CLOSING", 2),
     -2147200766: ("SMTP_ERROR_SERVER_REFUSED", 2),
     -2147200765: ("SMTP_ERROR_PROTOCOL", 2),

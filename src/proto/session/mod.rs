@@ -155,6 +155,8 @@ pub struct Session {
     exchange: Option<Exchange>,
     authenticated: Option<Mechanism>,
     mail: Transaction,
+    /// The verb of the last command of the caller's own.
+    verb: String,
     /// The server still holds a transaction that came to nothing.
     stale_transaction: bool,
     /// When something last moved, from which deadlines count.
@@ -182,6 +184,7 @@ impl Session {
             exchange: None,
             authenticated: None,
             mail: Transaction::default(),
+            verb: String::new(),
             stale_transaction: false,
             since: Moment::default(),
             done: false,
@@ -256,6 +259,7 @@ impl Session {
             let what = format!("the message has {size} octets and the server accepts at most {limit}");
             return Err(Error::caller(Code::MESSAGE_TOO_LARGE, what));
         }
+        self.expect_offered()?;
         self.mail.running = true;
         self.mail.next = if self.stale_transaction { Next::Reset } else { Next::Mail };
         self.mail.accepted = 0;
@@ -269,16 +273,18 @@ impl Session {
     }
 
     /// Gives the next piece of the message; only when [`Want::Content`] was said.
-    pub fn content(&mut self, piece: &[u8]) {
+    pub fn content(&mut self, piece: &[u8], now: Moment) {
         if self.state == State::Content {
+            self.since = now;
             self.mail.content_octets += piece.len() as u64;
             self.mail.stuffer.push(piece, self.out.buffer());
         }
     }
 
     /// Ends the message; only when [`Want::Content`] was said.
-    pub fn finish_content(&mut self) {
+    pub fn finish_content(&mut self, now: Moment) {
         if self.state == State::Content {
+            self.since = now;
             self.mail.stuffer.finish(self.out.buffer());
             self.ledger.enter(Pending::End, self.out.queued());
             self.state = State::End;
@@ -303,6 +309,7 @@ impl Session {
     /// `NOT_CONNECTED`, before anything is sent.
     pub fn command(&mut self, command: &CommandText, now: Moment) -> Result<()> {
         self.expect_ready()?;
+        command.verb().clone_into(&mut self.verb);
         self.simple(&Command::Other(command), Pending::Other, now);
         Ok(())
     }

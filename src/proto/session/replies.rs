@@ -235,7 +235,8 @@ impl Session {
             // The server waits for something that will not come.
             return self.handle_unexpected(Phase::Command);
         }
-        let error = self.refusal(Code::COMMAND_REJECTED, Phase::Command, "the server rejected the command".into());
+        let what = format!("the server rejected {}, which it does not know or does not allow", self.verb);
+        let error = self.refusal(Code::COMMAND_REJECTED, Phase::Command, what);
         self.conclude(Err(error), State::Ready);
     }
 

@@ -2,8 +2,8 @@
 //! to nothing ends.
 
 use super::{Next, Outcome, Session, State};
-use crate::error::{Code, Error, Phase};
-use crate::proto::command::{Command, Parameter};
+use crate::error::{Code, Error, Phase, Result};
+use crate::proto::command::Command;
 use crate::proto::envelope::RecipientState;
 use crate::proto::ledger::Pending;
 use crate::proto::limits::OUTPUT_CHUNK;
@@ -40,11 +40,28 @@ impl Session {
         }
     }
 
+    /// What an envelope needs and the server lacks is an error before anything is sent.
+    pub(super) fn expect_offered(&self) -> Result<()> {
+        let (envelope, offered) = (&self.mail.envelope, &self.capabilities);
+        if envelope.needs_smtputf8() && !offered.smtputf8 {
+            let addresses =
+                std::iter::once(envelope.sender()).chain((0..).map_while(|index| envelope.recipient(index)));
+            let address = addresses.into_iter().find(|address| !address.is_ascii()).unwrap_or_default();
+            let what = format!("the address {address} needs SMTPUTF8 (RFC 6531), which the server does not offer");
+            return Err(Error::caller(Code::SMTPUTF8_REQUIRED, what).with_address(address));
+        }
+        let wants_dsn = !envelope.delivery().is_empty() || !envelope.envelope_id().is_empty();
+        if wants_dsn && !offered.dsn && !envelope.leaves_out() {
+            let what = "notifications were asked for, and the server does not offer DSN (RFC 3461)";
+            return Err(Error::caller(Code::EXTENSION_UNAVAILABLE, what));
+        }
+        Ok(())
+    }
+
     fn queue_mail(&mut self) {
         self.mail.next = Next::Rcpt(0);
         let from = self.out.end();
-        let size = self.capabilities.size.and(self.mail.envelope.size()).map(Parameter::Size);
-        Command::Mail(&self.mail.envelope, size.as_slice()).write_to(self.out.buffer());
+        Command::Mail(&self.mail.envelope, &self.capabilities).write_to(self.out.buffer());
         self.trace.command(self.out.since(from), None);
         self.ledger.enter(Pending::Mail, self.out.queued());
     }
@@ -55,7 +72,7 @@ impl Session {
             return;
         }
         let from = self.out.end();
-        Command::Rcpt(&self.mail.envelope, index as usize).write_to(self.out.buffer());
+        Command::Rcpt(&self.mail.envelope, index as usize, &self.capabilities).write_to(self.out.buffer());
         self.mail.next = Next::Rcpt(index + 1);
         self.trace.command(self.out.since(from), None);
         self.ledger.enter(Pending::Rcpt(index), self.out.queued());

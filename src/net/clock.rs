@@ -1,4 +1,4 @@
-//! Time and waiting, as the drivers need them.
+//! Time, as the drivers need it.
 
 use crate::proto::Moment;
 use std::time::Instant;
@@ -19,11 +19,5 @@ impl Clock {
     pub fn now(self) -> Moment {
         let elapsed = self.0.elapsed();
         Moment(elapsed.as_secs() * 1000 + u64::from(elapsed.subsec_millis()))
-    }
-
-    /// The milliseconds from now to a deadline; `None` if there is no deadline.
-    #[must_use]
-    pub fn left(self, deadline: Option<Moment>) -> Option<u32> {
-        deadline.map(|deadline| u32::try_from(deadline - self.now()).unwrap_or(u32::MAX))
     }
 }
