@@ -379,3 +379,67 @@ def test_commands_of_postfix(servers):
         assert failed.value.result_code in (458, 459)
         mark, message = send(client, server, b"after the commands\r\n")
     assert server.stored(mark) == server.expected(message)
+
+
+def envelopes(server):
+    return [json.loads(path.read_text()) for path in Path(server.log).glob("*.envelope.json")]
+
+
+def test_notifications_and_8bitmime_in_the_envelope_of_a_server(servers):
+    server = servers("smtp-server")
+    mark = next(marks)
+    with open_client(server, "tls", True) as client:
+        client.delivery_options = (
+            smtpclient.DELIVERY_NOTIFY_SUCCESS | smtpclient.DELIVERY_NOTIFY_FAILURE | smtpclient.DELIVERY_RETURN_HEADERS
+        )
+        client.envelope_id = f"id+{mark}"
+        message = compose("Gr\u00fc\u00dfe\r\n".encode(), mark)
+        client.send_message(f"bob@{server.domain}", f"alice+tag=1@{server.domain}", message)
+        assert client.outcome == smtpclient.OUTCOME_ACCEPTED
+    assert server.stored(mark) == server.expected(message)
+    envelope = next(each for each in envelopes(server) if mark in json.dumps(each))
+    text = json.dumps(envelope)
+    # The server has taken the xtext apart.
+    assert f"id+{mark}" in text
+    assert "HDRS" in text and "SUCCESS" in text and "FAILURE" in text
+    assert f"alice+tag=1@{server.domain}" in text
+    assert "8bit" in text.lower()
+
+
+def test_notifications_that_a_server_does_not_offer(servers):
+    server = servers("mail_server")
+    with open_client(server, "starttls", True) as client:
+        client.delivery_options = smtpclient.DELIVERY_NOTIFY_NEVER
+        with pytest.raises(CallerError) as failed:
+            send(client, server, b"x\r\n")
+        assert failed.value.name == "SMTP_ERROR_EXTENSION_UNAVAILABLE"
+        assert client.outcome == smtpclient.OUTCOME_NOT_SENT and failed.value.safe_to_retry
+        client.leave_out = True
+        mark, message = send(client, server, b"x\r\n")
+    assert server.stored(mark) == server.expected(message)
+
+
+@pytest.mark.parametrize("name", ["postfix", "smtp-server", "aiosmtpd"])
+def test_a_mailbox_beyond_ascii_and_a_domain_in_ascii(servers, name):
+    server = servers(name)
+    mark = next(marks)
+    message = compose(b"x\r\n", mark)
+    # Postfix knows this one mailbox beyond ASCII; the others take any.
+    recipient = "user@\u03c0\u03b1\u03c1\u03ac\u03b4\u03b5\u03b9\u03b3\u03bc\u03b1.test" if name == "postfix" else f"\u044e\u043b\u044f@{server.domain}"
+    with open_client(server, "starttls", True) as client:
+        assert "SMTPUTF8" in client.extensions
+        client.send_message(f"j\u00f6rg@{server.domain}", recipient, message)
+        assert client.outcome == smtpclient.OUTCOME_ACCEPTED
+        address = client.recipients[0].address
+    if name == "postfix":
+        assert address.endswith("@xn--hxajbheg2az3al.test")
+    assert server.stored(mark) == server.expected(message)
+
+
+def test_a_mailbox_beyond_ascii_where_it_is_not_offered(servers):
+    server = servers("net-smtp-server")
+    with open_client(server, "plain", False) as client:
+        with pytest.raises(CallerError) as failed:
+            client.send_message("a@example.test", "j\u00f6rg@example.test", b"x\r\n")
+    assert failed.value.name == "SMTP_ERROR_SMTPUTF8_REQUIRED"
+    assert failed.value.address == "j\u00f6rg@example.test" and "does not offer" in str(failed.value)
