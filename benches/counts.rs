@@ -77,7 +77,8 @@ fn child(port: u32, messages: usize) {
             }
             let sent =
                 SmtpSendMessage(client, sender.as_ptr(), recipient.as_ptr(), message.as_ptr().cast(), message.len());
-            assert_eq!(sent, 0);
+            let error = std::ffi::CStr::from_ptr(SmtpGetLastErrorString(client)).to_string_lossy();
+            assert_eq!(sent, 0, "message {number}: {error}");
         }
         println!("{}", ALLOCATIONS.load(Ordering::Relaxed) - before);
     }

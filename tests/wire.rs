@@ -620,3 +620,54 @@ fn a_connection_that_was_not_made_keeps_no_reply_of_the_one_before() {
     assert_eq!((client.integer(Property::ResultCode), client.text(Property::ResultString)), (0, String::new()));
     assert!(client.text(Property::ErrorJson).contains("\"name\":\"SMTP_ERROR_CONNECTION_REFUSED\""));
 }
+
+/// Thousands of messages on one connection to a server that answers at once:
+/// whenever its answer is read, it must be known that the end of the message had left.
+#[test]
+fn answers_that_come_at_once_are_not_taken_for_early_ones() {
+    use std::io::{Read, Write};
+    const MESSAGES: usize = 3000;
+    const LENGTH: usize = 60_000;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        stream.set_nodelay(true).expect("set");
+        let mut buffer = vec![0; 256 * 1024];
+        let mut take = |stream: &mut std::net::TcpStream, count: usize| {
+            let mut left = count;
+            while left > 0 {
+                let most = left.min(buffer.len());
+                match stream.read(&mut buffer[..most]) {
+                    Ok(0) | Err(_) => return false,
+                    Ok(read) => left -= read,
+                }
+            }
+            true
+        };
+        stream.write_all(b"220 hi\r\n").expect("sent");
+        take(&mut stream, b"EHLO client.example\r\n".len());
+        stream.write_all(b"250-hi\r\n250 PIPELINING\r\n").expect("sent");
+        let envelope = "MAIL FROM:<a@x.example>\r\nRCPT TO:<b@y.example>\r\nDATA\r\n".len();
+        for _ in 0..MESSAGES {
+            let taken = take(&mut stream, envelope)
+                && stream.write_all(b"250 ok\r\n250 ok\r\n354 go\r\n").is_ok()
+                && take(&mut stream, LENGTH + 5)
+                && stream.write_all(b"250 ok\r\n").is_ok();
+            if !taken {
+                return;
+            }
+        }
+    });
+    let client = Smtp::new();
+    client.connect(port, 0).expect("connects");
+    let message = vec![b'x'; LENGTH];
+    for number in 0..MESSAGES {
+        client
+            .send("a@x.example", "b@y.example", &message)
+            .unwrap_or_else(|failure| panic!("message {number}: {failure:?}"));
+        assert_eq!(client.message_outcome(), "ACCEPTED", "message {number}");
+    }
+    drop(client);
+    server.join().expect("no panic");
+}
