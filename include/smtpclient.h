@@ -1425,7 +1425,8 @@ int32_t SmtpSendStream(struct SmtpClient *client,
                        void *user_data);
 
 /**
- * How many recipients the last message had.
+ * How many recipients the last message had; 0 while a message is being sent, and
+ * after a call whose arguments were no good.
  *
  * @param client  the client
  * @param count   set to the number

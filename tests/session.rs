@@ -263,24 +263,9 @@ fn transcripts_cut_at_every_octet() {
     }
 }
 
-fn ready_transcript() -> Transcript {
-    Transcript {
-        name: String::new(),
-        security: Security::None,
-        extended: true,
-        private_path: true,
-        all_or_nothing: false,
-        delivery: 0,
-        envelope_id: String::new(),
-        leave_out: false,
-        parameters: String::new(),
-        actions: Vec::new(),
-    }
-}
-
 /// A session that is ready, with the extensions given.
 fn ready(extensions: &str) -> Player {
-    let transcript = ready_transcript();
+    let transcript = Transcript::new("");
     let mut player = Player::new(&transcript);
     player.command(&Action::Open);
     player.feed(b"220 hi\r\n", Pace::Whole);
@@ -524,7 +509,7 @@ proptest! {
     /// hanging, bounded memory, and never a success that the server did not give.
     #[test]
     fn a_server_that_says_anything(speeches in proptest::collection::vec(any_speech(), 0..16), steps in any::<[u8; 6]>()) {
-        let transcript = Transcript { security: Security::Opportunistic, ..ready_transcript() };
+        let transcript = Transcript { security: Security::Opportunistic, ..Transcript::new("") };
         let mut player = Player::new(&transcript);
         player.command(&Action::Open);
         let mut commands = steps.into_iter();

@@ -12,6 +12,6 @@ mod timer;
 
 pub use blocking::run;
 pub use connection::Connection;
-pub use observer::{Observer, Silent};
+pub use observer::Observer;
 pub use plan::Plan;
 pub use source::{File, Memory, NoContent, Reader, Source};

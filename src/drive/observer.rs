@@ -14,17 +14,3 @@ pub trait Observer {
     /// is at its end.
     fn progress(&mut self, octets: u64, last: bool);
 }
-
-/// Nobody.
-#[derive(Debug)]
-pub struct Silent;
-
-impl Observer for Silent {
-    fn wants_records(&self) -> bool {
-        false
-    }
-
-    fn record(&mut self, _: &Record) {}
-
-    fn progress(&mut self, _: u64, _: bool) {}
-}

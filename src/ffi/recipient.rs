@@ -25,7 +25,8 @@ pub struct SmtpRecipient {
     pub enhanced_detail: i32,
 }
 
-/// How many recipients the last message had.
+/// How many recipients the last message had; 0 while a message is being sent, and
+/// after a call whose arguments were no good.
 ///
 /// @param client  the client
 /// @param count   set to the number

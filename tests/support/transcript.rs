@@ -38,6 +38,22 @@ pub struct Transcript {
 }
 
 impl Transcript {
+    /// A conversation without TLS over a private path, in which nothing happens yet.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            security: Security::None,
+            extended: true,
+            private_path: true,
+            all_or_nothing: false,
+            delivery: 0,
+            envelope_id: String::new(),
+            leave_out: false,
+            parameters: String::new(),
+            actions: Vec::new(),
+        }
+    }
+
     /// Whether it can be played over a socket as it stands.
     pub fn is_plain(&self) -> bool {
         self.private_path && !self.actions.iter().any(|action| matches!(action, Action::Tls(_)))
@@ -65,18 +81,7 @@ pub fn all() -> Vec<Transcript> {
 
 fn parse(path: &Path) -> Transcript {
     let text = std::fs::read_to_string(path).expect("readable");
-    let mut transcript = Transcript {
-        name: path.file_stem().expect("a name").to_string_lossy().into_owned(),
-        security: Security::None,
-        extended: true,
-        private_path: true,
-        all_or_nothing: false,
-        delivery: 0,
-        envelope_id: String::new(),
-        leave_out: false,
-        parameters: String::new(),
-        actions: Vec::new(),
-    };
+    let mut transcript = Transcript::new(path.file_stem().expect("a name").to_string_lossy());
     for line in text.lines() {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let words: Vec<&str> = rest.splitn(4, ' ').collect();
