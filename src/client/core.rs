@@ -9,13 +9,14 @@ use super::event::{Event, EventKind, Sink};
 use super::options::Options;
 use super::settings::Settings;
 use super::status::Status;
+use super::teller::{Teller, wants_records};
 use super::turn::Turn;
-use crate::drive::{Connection, File, Memory, NoContent, Observer, Reader, Source, run};
+use crate::drive::{Connection, File, Memory, NoContent, Reader, Source, run};
 use crate::error::{Code, Error, Result};
 use crate::net::canceller::Canceller;
 use crate::net::sys::process_epoch;
 use crate::proto::sasl::Credentials;
-use crate::proto::{CommandText, Envelope, Moment, Record, Secret, Session};
+use crate::proto::{CommandText, Envelope, Moment, Secret, Session};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -382,7 +383,7 @@ impl Client {
     ) -> Result<()> {
         connection.set_limit(timeout);
         let total = connection.session().and_then(|session| session.envelope().size()).unwrap_or(0);
-        let mut observer = Teller { client: self, sink, total, told: 0 };
+        let mut observer = Teller::new(self, sink, total);
         run(connection, source, &mut observer)
     }
 
@@ -398,42 +399,9 @@ impl Client {
         }
     }
 
-    fn tell(&self, sink: Option<&Arc<Sink>>, event: &Event<'_>) {
+    pub(super) fn tell(&self, sink: Option<&Arc<Sink>>, event: &Event<'_>) {
         if sink.is_some_and(|sink| sink.tell(event)) {
             self.cancel();
-        }
-    }
-}
-
-/// Passes records on as events.
-struct Teller<'a> {
-    client: &'a Client,
-    sink: Option<&'a Arc<Sink>>,
-    /// The length of the message; 0 if it is not known.
-    total: u64,
-    /// What was told of its progress last.
-    told: u64,
-}
-
-impl Observer for Teller<'_> {
-    fn wants_records(&self) -> bool {
-        self.sink.is_some_and(|sink| wants_records(sink))
-    }
-
-    fn record(&mut self, record: &Record) {
-        self.client.tell(self.sink, &Event::of_record(record));
-    }
-
-    fn progress(&mut self, octets: u64, last: bool) {
-        /// Less than this is not worth a call.
-        const LEAST: u64 = 256 * 1024;
-        if !self.sink.is_some_and(|sink| sink.wants(EventKind::Progress)) {
-            return;
-        }
-        if octets == 0 || last || octets - self.told >= LEAST.max(self.total / 100) {
-            self.told = octets;
-            let event = Event { progress: (octets, self.total), ..Event::plain(EventKind::Progress) };
-            self.client.tell(self.sink, &event);
         }
     }
 }
@@ -480,8 +448,4 @@ fn cancelled_late() -> Box<Error> {
 
 fn not_connected() -> Box<Error> {
     Error::caller(Code::NOT_CONNECTED, "the client is not connected")
-}
-
-fn wants_records(sink: &Sink) -> bool {
-    sink.wants(EventKind::Command) || sink.wants(EventKind::Reply)
 }

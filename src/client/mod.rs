@@ -8,6 +8,7 @@ mod options;
 mod property;
 mod settings;
 mod status;
+mod teller;
 mod turn;
 
 pub use self::core::Client;

@@ -19,10 +19,41 @@ pub struct Capabilities {
     pub smtputf8: bool,
     /// DSN (RFC 3461)
     pub dsn: bool,
+    /// CHUNKING (RFC 3030)
+    pub chunking: bool,
+    /// BINARYMIME (RFC 3030)
+    pub binary_mime: bool,
+    /// LIMITS (RFC 9422)
+    pub limits: Limits,
     /// SIZE (RFC 1870): `Some(0)` if offered without a limit.
     pub size: Option<u64>,
     /// The mechanisms of AUTH (RFC 4954), in upper case, in the server's order.
     pub mechanisms: Vec<String>,
+}
+
+/// What a server says it takes at most (RFC 9422); `None` where it does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// MAILMAX: transactions in a session.
+    pub mail: Option<u32>,
+    /// RCPTMAX: recipients of a transaction.
+    pub rcpt: Option<u32>,
+    /// RCPTDOMAINMAX: different domains among the recipients of a transaction.
+    pub rcpt_domain: Option<u32>,
+}
+
+impl Limits {
+    fn add(&mut self, word: &str) {
+        let Some((name, value)) = word.split_once('=') else { return };
+        // Every limit there is allows one; a server that says less means something else.
+        let Some(value) = value.parse().ok().filter(|value| *value > 0) else { return };
+        match name.to_ascii_uppercase().as_str() {
+            "MAILMAX" => self.mail = Some(value),
+            "RCPTMAX" => self.rcpt = Some(value),
+            "RCPTDOMAINMAX" => self.rcpt_domain = Some(value),
+            _ => {}
+        }
+    }
 }
 
 impl Capabilities {
@@ -54,6 +85,9 @@ impl Capabilities {
             "8BITMIME" => self.eight_bit = true,
             "SMTPUTF8" => self.smtputf8 = true,
             "DSN" => self.dsn = true,
+            "CHUNKING" => self.chunking = true,
+            "BINARYMIME" => self.binary_mime = true,
+            "LIMITS" => words.for_each(|word| self.limits.add(word)),
             "SIZE" => self.size = Some(words.next().and_then(|limit| limit.parse().ok()).unwrap_or(0)),
             "AUTH" => words.for_each(|mechanism| self.add_mechanism(mechanism)),
             _ => {
@@ -98,6 +132,13 @@ mod tests {
         assert_eq!(found.mechanisms, ["PLAIN", "LOGIN", "XOAUTH2"]);
         assert_eq!(found.lines.len(), 7);
         assert_eq!(found.lines[5], "X-ODD thing");
+    }
+
+    #[test]
+    fn limits() {
+        let found = read("250-x\r\n250-CHUNKING\r\n250 LIMITS rcptmax=100 MAILMAX=0 RCPTDOMAINMAX=2 X=1 Y\r\n");
+        assert!(found.chunking && !found.binary_mime);
+        assert_eq!(found.limits, Limits { mail: None, rcpt: Some(100), rcpt_domain: Some(2) });
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod timeouts;
 mod trace;
 
 pub use address::{HostName, Mailbox, ReversePath, split_list, to_ascii};
-pub use capabilities::Capabilities;
+pub use capabilities::{Capabilities, Limits};
 pub use command::{Command, CommandText, ParameterList};
 pub use delivery::{DELIVERIES, Delivery, check_envelope_id};
 pub use dot::DotStuffer;
