@@ -93,6 +93,12 @@
  */
 #define SMTP_OPTION_BASIC 0x10000
 
+/**
+ * Speak LMTP instead of SMTP (RFC 2033), over TCP or a Unix socket; the default port becomes
+ * 24. Each recipient has a reply of its own to the message.
+ */
+#define SMTP_OPTION_LMTP 0x20000
+
 /** @} */
 
 /** @name SMTP_DELIVERY
@@ -158,6 +164,27 @@
 
 /** @} */
 
+/** @name SMTP_CHUNKING
+ *  Values of SMTP_PROPERTY_CHUNKING: when to send with BDAT.
+ *  @{ */
+
+/**
+ * Never; a message that needs it is an error.
+ */
+#define SMTP_CHUNKING_NEVER 0
+
+/**
+ * When the message needs it: SMTP_PROPERTY_BINARY.
+ */
+#define SMTP_CHUNKING_WHEN_NEEDED 1
+
+/**
+ * Whenever the server offers it, else DATA.
+ */
+#define SMTP_CHUNKING_ALWAYS 2
+
+/** @} */
+
 /** @name SMTP_OUTCOME
  *  Values of SMTP_PROPERTY_OUTCOME: what became of the last message.
  *  @{ */
@@ -190,28 +217,33 @@
 /** @} */
 
 /** @name SMTP_RECIPIENT
- *  States of SmtpRecipient: what the server said of one recipient.
+ *  States of SmtpRecipient: what became of the message for one recipient.
  *  @{ */
 
 /**
- * The server was not asked, or did not answer.
+ * The server was not asked, or nothing was completed for it.
  */
 #define SMTP_RECIPIENT_NOT_TRIED 0
 
 /**
- * The server accepted the address.
+ * The server took the message for it; while the message is under way, the address.
  */
 #define SMTP_RECIPIENT_ACCEPTED 1
 
 /**
- * The server refused it with a 4xx reply; a later try may succeed.
+ * The server refused it, or the message, with a 4xx reply; a later try may succeed.
  */
 #define SMTP_RECIPIENT_REFUSED_TEMPORARY 2
 
 /**
- * The server refused it with a 5xx reply.
+ * The server refused it, or the message, with a 5xx reply.
  */
 #define SMTP_RECIPIENT_REFUSED_PERMANENT 3
+
+/**
+ * The end of the message was sent and no answer came: it may have been taken.
+ */
+#define SMTP_RECIPIENT_UNKNOWN 4
 
 /** @} */
 
@@ -401,13 +433,13 @@
 
 /**
  * Text, default empty. The server's host name or address, for SmtpConnect without one. An IPv6
- * address may stand in brackets.
+ * address may stand in brackets. A path that begins with a slash is a Unix socket.
  */
 #define SMTP_PROPERTY_HOST 1
 
 /**
  * Integer, default 0. The server's port, for SmtpConnect without one. 0 means 25, or 465 with
- * implicit TLS.
+ * implicit TLS, or 24 with LMTP.
  */
 #define SMTP_PROPERTY_PORT 2
 
@@ -487,6 +519,33 @@
  * blanks (RFC 5321 section 4.1.2); not compared with what the server offers.
  */
 #define SMTP_PROPERTY_MAIL_PARAMETERS 15
+
+/**
+ * Integer, default 1. When to send with BDAT instead of DATA (RFC 3030), one of the
+ * SMTP_CHUNKING_ constants: never, when the message needs it, or whenever the server offers it.
+ */
+#define SMTP_PROPERTY_CHUNKING 16
+
+/**
+ * Integer, default 0. 1 sends the message octet for octet, without any repair (BODY=BINARYMIME,
+ * RFC 3030); an error before anything is sent where the server does not offer BINARYMIME and
+ * CHUNKING.
+ */
+#define SMTP_PROPERTY_BINARY 17
+
+/**
+ * Integer, default 0. 1 refuses a message with a bare CR or LF (SMTP_ERROR_LINE_END, with the
+ * line) instead of repairing it. In memory and in a file that is found before anything is sent;
+ * from a reader, the connection is closed at that line.
+ */
+#define SMTP_PROPERTY_STRICT_LINE_ENDS 18
+
+/**
+ * Integer, default 0. 1 asks for SMTPUTF8 (RFC 6531) with every message. Not needed for
+ * addresses, nor for a header that is in memory or within the first 64 KiB of a file: those are
+ * looked at.
+ */
+#define SMTP_PROPERTY_SMTPUTF8 19
 
 /**
  * Integer, default 0. The limit of one call as a whole, in milliseconds; 0 is none. Whichever
@@ -943,6 +1002,29 @@
 #define SMTP_ERROR_EXTENSION_UNAVAILABLE ((int32_t)(-2147201001))  /* 0x80045017 */
 
 /**
+ * A message was begun and is not complete. Complete it with SmtpCloseMessage, or drop it with
+ * SmtpReset.
+ */
+#define SMTP_ERROR_MESSAGE_OPEN ((int32_t)(-2147201000))  /* 0x80045018 */
+
+/**
+ * No message was begun. Call SmtpCreateMessage first.
+ */
+#define SMTP_ERROR_NO_MESSAGE_OPEN ((int32_t)(-2147200999))  /* 0x80045019 */
+
+/**
+ * The server does not take so many recipients at a time. Send the message from memory or from a
+ * file, without SMTP_PROPERTY_ALL_OR_NOTHING, or to fewer recipients at a time.
+ */
+#define SMTP_ERROR_TOO_MANY_RECIPIENTS ((int32_t)(-2147200998))  /* 0x8004501A */
+
+/**
+ * The message has a line end that is not CRLF. Write every line end as CRLF, or clear
+ * SMTP_PROPERTY_STRICT_LINE_ENDS to have them repaired.
+ */
+#define SMTP_ERROR_LINE_END ((int32_t)(-2147200997))  /* 0x8004501B */
+
+/**
  * The server is closing the connection (421). Connect again later.
  */
 #define SMTP_ERROR_SERVER_CLOSING ((int32_t)(-2147200767))  /* 0x80045101 */
@@ -1021,8 +1103,8 @@
 #define SMTP_ERROR_MESSAGE_REJECTED ((int32_t)(-2147200754))  /* 0x8004510E */
 
 /**
- * The server refused a recipient, and all were wanted. Take the refused recipients out, or
- * clear SMTP_PROPERTY_ALL_OR_NOTHING.
+ * The server refused a recipient. Leave the refused recipient out; with
+ * SMTP_PROPERTY_ALL_OR_NOTHING nothing is sent as long as one is refused.
  */
 #define SMTP_ERROR_RECIPIENT_REJECTED ((int32_t)(-2147200753))  /* 0x8004510F */
 
@@ -1167,6 +1249,74 @@ typedef void (*SmtpDestroyCallback)(void *user_data);
 typedef int64_t (*SmtpReadCallback)(void *buffer, size_t capacity, void *user_data);
 
 /**
+ * The message for SmtpSubmitMessage.
+ */
+typedef struct SmtpMessageInfo {
+    /**
+     * The size of this structure in octets, set by the caller; later versions append members.
+     */
+    uint32_t size;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * The sender, as for SmtpSendMessage.
+     */
+    const char *sender;
+    /**
+     * The recipients, as for SmtpSendMessage.
+     */
+    const char *recipients;
+    /**
+     * Header, empty line and body in memory; NULL if path is given.
+     */
+    const void *message;
+    /**
+     * The length of message in octets, or SMTP_NUL_TERMINATED.
+     */
+    size_t length;
+    /**
+     * The file that has the message, as for SmtpSendFile; NULL if message is given.
+     */
+    const char *path;
+} SmtpMessageInfo;
+
+/**
+ * The server for SmtpSubmitMessage.
+ */
+typedef struct SmtpServerInfo {
+    /**
+     * The size of this structure in octets, set by the caller; later versions append members.
+     */
+    uint32_t size;
+    /**
+     * Port; 0 as for SmtpConnect.
+     */
+    uint32_t port;
+    /**
+     * Host name or address; NULL: SMTP_PROPERTY_HOST.
+     */
+    const char *host;
+    /**
+     * User name; NULL: SMTP_PROPERTY_USER. Without one, nobody logs in.
+     */
+    const char *user;
+    /**
+     * Password; NULL: SMTP_PROPERTY_PASSWORD.
+     */
+    const char *password;
+    /**
+     * Limit of the call as a whole in milliseconds; 0: SMTP_PROPERTY_TIMEOUT.
+     */
+    uint32_t timeout_ms;
+    /**
+     * SMTP_OPTION_ bits; 0: SMTP_PROPERTY_OPTIONS.
+     */
+    uint32_t options;
+} SmtpServerInfo;
+
+/**
  * What became of one recipient of the last message.
  */
 typedef struct SmtpRecipient {
@@ -1175,12 +1325,11 @@ typedef struct SmtpRecipient {
      */
     uint32_t size;
     /**
-     * One of the SMTP_RECIPIENT_ constants. Accepted is said of the address; whether
-     * the message was taken for it is SMTP_PROPERTY_OUTCOME.
+     * One of the SMTP_RECIPIENT_ constants.
      */
     uint32_t state;
     /**
-     * The code of the reply that refused it; else 0.
+     * The code of the reply that refused it, or the message for it; else 0.
      */
     int32_t result_code;
     /**
@@ -1359,6 +1508,11 @@ int32_t SmtpCancel(struct SmtpClient *client);
  * what became of the message, whatever the call returned; after
  * SMTP_OUTCOME_UNKNOWN, sending it again may deliver it twice.
  *
+ * A list that is longer than the server takes at a time (452 4.5.3, or LIMITS of
+ * RFC 9422) is served in further transactions, if need be over a new connection, and
+ * the report is one. If one of them fails, the call fails, and the report tells
+ * who was served.
+ *
  * @param client      the client
  * @param sender      the envelope's sender: user@example.com, Name <user@example.com>,
  *                    or <> for none
@@ -1423,6 +1577,135 @@ int32_t SmtpSendStream(struct SmtpClient *client,
                        uint64_t size,
                        SmtpReadCallback reader,
                        void *user_data);
+
+/**
+ * Begins a message with MAIL (RFC 5321 section 4.1.1.2). Add the recipients with
+ * SmtpAddRecipient, then give the content with SmtpWrite, SmtpAppendMessage,
+ * SmtpAppendFile or SmtpAppendStream, then end it with SmtpCloseMessage; SmtpReset
+ * drops it as long as there is no content, SmtpDisconnect at any time.
+ * SmtpSendMessage does all of this in one call and with fewer round trips.
+ *
+ * The properties of messages apply (SMTP_PROPERTY_DELIVERY_OPTIONS and the like),
+ * except SMTP_PROPERTY_ALL_OR_NOTHING.
+ *
+ * @param client  the client
+ * @param sender  as for SmtpSendMessage
+ * @param size    the length of the message in octets, which the server may refuse
+ *                at once (RFC 1870); 0 or SMTP_SIZE_UNKNOWN if it is not known
+ * @return 0, or an error code, for instance SMTP_ERROR_INVALID_ADDRESS,
+ *         SMTP_ERROR_MESSAGE_TOO_LARGE, SMTP_ERROR_MESSAGE_OPEN (nothing was sent), or
+ *         SMTP_ERROR_SENDER_REJECTED
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
+ */
+int32_t SmtpCreateMessage(struct SmtpClient *client, const char *sender, uint64_t size);
+
+/**
+ * Adds one recipient to the message that was begun, with RCPT (RFC 5321 section
+ * 4.1.1.3).
+ *
+ * @param client   the client
+ * @param address  one address, in the forms of SmtpSendMessage
+ * @return 0 if the server accepted it; SMTP_ERROR_RECIPIENT_REJECTED if not, after
+ *         which the message is still open and others can be added;
+ *         SMTP_ERROR_NO_MESSAGE_OPEN before SmtpCreateMessage, SMTP_ERROR_MESSAGE_OPEN
+ *         when content was given (nothing was sent), or another error code
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
+ */
+int32_t SmtpAddRecipient(struct SmtpClient *client, const char *address);
+
+/**
+ * Gives some octets of the message that was begun; the first time DATA is sent
+ * before (RFC 5321 section 4.1.1.4). Line ends are repaired and dots stuffed across
+ * calls, so the pieces may be cut anywhere. All octets are taken; a few may wait to
+ * be sent along with those of the next call.
+ *
+ * @param client  the client
+ * @param buffer  the octets; NULL only with length 0
+ * @param length  how many, or SMTP_NUL_TERMINATED
+ * @return 0; SMTP_ERROR_NO_MESSAGE_OPEN before SmtpCreateMessage, SMTP_ERROR_NO_RECIPIENTS
+ *         as long as none was accepted, SMTP_ERROR_LINE_END (nothing of it was sent);
+ *         SMTP_ERROR_DATA_REJECTED, after which the message is no longer open, or
+ *         another error code
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
+ */
+int32_t SmtpWrite(struct SmtpClient *client, const void *buffer, size_t length);
+
+/**
+ * The same as SmtpWrite, under the name by which the original takes a message that
+ * lies in memory.
+ *
+ * @param client   the client
+ * @param message  the octets; NULL only with length 0
+ * @param length   how many, or SMTP_NUL_TERMINATED
+ * @return as SmtpWrite
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
+ */
+int32_t SmtpAppendMessage(struct SmtpClient *client, const void *message, size_t length);
+
+/**
+ * Gives the octets of a file as content of the message that was begun, in
+ * constant memory.
+ *
+ * @param client  the client
+ * @param path    the file, as for SmtpSendFile
+ * @return as SmtpWrite, and SMTP_ERROR_FILE if the file cannot be opened (nothing of
+ *         it was sent) or read to its end (the connection is closed then)
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
+ */
+int32_t SmtpAppendFile(struct SmtpClient *client, const char *path);
+
+/**
+ * Gives what a function of the program's gives piece by piece as content of the
+ * message that was begun, in constant memory.
+ *
+ * @param client     the client
+ * @param reader     the function, called until it gives nothing
+ * @param user_data  passed to it
+ * @return as SmtpWrite, and SMTP_ERROR_READER if the reader gave up; the connection is
+ *         closed then
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it, between two calls of
+ * the reader. Since 0.1.
+ */
+int32_t SmtpAppendStream(struct SmtpClient *client, SmtpReadCallback reader, void *user_data);
+
+/**
+ * Ends the message that was begun and reads what the server makes of it. Without
+ * content before, the message is empty.
+ *
+ * @param client  the client
+ * @return 0 if the server took the message; SMTP_ERROR_MESSAGE_REJECTED,
+ *         SMTP_ERROR_NO_MESSAGE_OPEN, SMTP_ERROR_NO_RECIPIENTS, or another error code.
+ *         SMTP_PROPERTY_OUTCOME says what became of the message.
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
+ */
+int32_t SmtpCloseMessage(struct SmtpClient *client);
+
+/**
+ * Sends one message in one call: connects, logs in if there is a user name, sends,
+ * and disconnects, whatever happened. Programs that send more than one message
+ * at a time do better with SmtpConnect and SmtpSendMessage.
+ *
+ * @param client   the client, which must not be connected; its properties apply.
+ *                 NULL: one made for this call, of whose failure SmtpGetLastError(NULL) tells
+ * @param message  the message
+ * @param server   the server
+ * @return 0, or an error code of SmtpConnect, SmtpAuthenticate or SmtpSendMessage;
+ *         SMTP_ERROR_INVALID_PARAMETER if the size of a structure is not one of it, or
+ *         message and path are both given
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. Everything is only read
+ * during the call, and the copy of the password wiped. Since 0.1.
+ */
+int32_t SmtpSubmitMessage(struct SmtpClient *client,
+                          const struct SmtpMessageInfo *message,
+                          const struct SmtpServerInfo *server);
 
 /**
  * How many recipients the last message had; 0 while a message is being sent, and

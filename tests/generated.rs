@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use smtpclient::client::{Access, EVENTS, Kind, OPTIONS, TABLE as PROPERTIES};
+use smtpclient::client::{Access, Chunking, EVENTS, Kind, OPTIONS, TABLE as PROPERTIES};
 use smtpclient::error::{Class, Phase, TABLE as ERRORS};
 use smtpclient::ffi::{SMTP_ABI_VERSION, SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY};
 use smtpclient::proto::{DELIVERIES, Outcome, RecipientState, Security};
@@ -41,10 +41,13 @@ fn groups() -> Vec<Group> {
         Outcome::Unknown => "The end of the message was sent and no answer came: it may have been taken.",
     };
     let states = |state: RecipientState| match state {
-        RecipientState::NotTried => "The server was not asked, or did not answer.",
-        RecipientState::Accepted => "The server accepted the address.",
-        RecipientState::RefusedTemporary => "The server refused it with a 4xx reply; a later try may succeed.",
-        RecipientState::RefusedPermanent => "The server refused it with a 5xx reply.",
+        RecipientState::NotTried => "The server was not asked, or nothing was completed for it.",
+        RecipientState::Accepted => "The server took the message for it; while the message is under way, the address.",
+        RecipientState::RefusedTemporary => {
+            "The server refused it, or the message, with a 4xx reply; a later try may succeed."
+        }
+        RecipientState::RefusedPermanent => "The server refused it, or the message, with a 5xx reply.",
+        RecipientState::Unknown => "The end of the message was sent and no answer came: it may have been taken.",
     };
     let classes = [
         (Class::Caller, "CALLER", "The program misused the library, or cancelled."),
@@ -65,6 +68,14 @@ fn groups() -> Vec<Group> {
             modes.iter().map(|(mode, name, doc)| ((*name).to_owned(), *mode as i64, (*doc).to_owned())).collect(),
         ),
         group(
+            "SMTP_CHUNKING_",
+            "Values of SMTP_PROPERTY_CHUNKING: when to send with BDAT.",
+            Chunking::ALL
+                .iter()
+                .map(|(choice, name, doc)| ((*name).to_owned(), *choice as i64, (*doc).to_owned()))
+                .collect(),
+        ),
+        group(
             "SMTP_OUTCOME_",
             "Values of SMTP_PROPERTY_OUTCOME: what became of the last message.",
             Outcome::ALL
@@ -74,7 +85,7 @@ fn groups() -> Vec<Group> {
         ),
         group(
             "SMTP_RECIPIENT_",
-            "States of SmtpRecipient: what the server said of one recipient.",
+            "States of SmtpRecipient: what became of the message for one recipient.",
             RecipientState::ALL
                 .iter()
                 .map(|state| (state.name().to_owned(), *state as i64, states(*state).to_owned()))
@@ -249,7 +260,19 @@ fn header() -> String {
         Some(format!("{}{}\n#ifdef __cplusplus\nextern \"C\" {{\n#endif\n", version_macros(), constants()));
     config.trailer = Some("#ifdef __cplusplus\n}\n#endif\n\n#endif /* SMTPCLIENT_H */".into());
     let mut builder = cbindgen::Builder::new().with_config(config);
-    for file in ["handle", "event", "version", "client", "send", "recipient", "command", "error", "property"] {
+    for file in [
+        "handle",
+        "event",
+        "version",
+        "client",
+        "send",
+        "stepwise",
+        "submit",
+        "recipient",
+        "command",
+        "error",
+        "property",
+    ] {
         builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
     }
     let mut made = Vec::new();

@@ -40,7 +40,7 @@ struct Player {
 impl Player {
     fn new(transcript: &Transcript) -> Self {
         Self {
-            session: Session::new(config(transcript.security, transcript.extended, transcript.private_path)),
+            session: Session::new(config_of(transcript)),
             envelope: Envelope::default(),
             wishes: transcript.clone(),
             content: Vec::new(),
@@ -68,15 +68,30 @@ impl Player {
                     self.envelope.push(Mailbox::parse(recipient).expect("a good recipient"));
                 }
                 self.envelope.set_size(Some(content.len() as u64));
-                self.envelope.set_all_or_nothing(self.wishes.all_or_nothing);
+                self.envelope.set_repeatable(true);
                 self.envelope.set_eight_bit(!content.is_ascii());
-                let delivery = Delivery::parse(self.wishes.delivery).expect("good bits");
-                self.envelope.set_delivery(delivery, &self.wishes.envelope_id);
-                self.envelope.set_leaves_out(self.wishes.leave_out);
-                self.envelope.set_extra_parameters(&self.wishes.parameters);
+                self.wish();
                 self.content.clone_from(content);
                 self.content_given = false;
                 self.session.send(&mut self.envelope, self.now)
+            }
+            Action::Create { sender, size } => {
+                self.envelope.begin(ReversePath::parse(sender).expect("a good sender"));
+                self.envelope.set_size(Some(*size).filter(|size| *size > 0));
+                self.wish();
+                self.session.begin_message(&mut self.envelope, self.now)
+            }
+            Action::Recipient(address) => {
+                self.session.add_recipient(Mailbox::parse(address).expect("a good recipient"), self.now)
+            }
+            Action::Write(content) => {
+                self.content.clone_from(content);
+                self.content_given = false;
+                self.session.take_content(false, self.now)
+            }
+            Action::Close => {
+                self.content.clear();
+                self.session.take_content(true, self.now)
             }
             Action::Reset => self.session.reset(self.now),
             Action::Command(verb, parameters) => {
@@ -89,6 +104,23 @@ impl Player {
             Ok(()) => self.pump(),
             Err(error) => self.result = Some(Err(error)),
         }
+    }
+
+    fn wish(&mut self) {
+        self.envelope.set_all_or_nothing(self.wishes.all_or_nothing);
+        let delivery = Delivery::parse(self.wishes.delivery).expect("good bits");
+        self.envelope.set_delivery(delivery, &self.wishes.envelope_id);
+        self.envelope.set_leaves_out(self.wishes.leave_out);
+        self.envelope.set_extra_parameters(&self.wishes.parameters);
+        self.envelope.set_chunks(self.wishes.chunking == 2);
+        self.envelope.set_binary(self.wishes.binary);
+    }
+
+    /// A new connection, over which the session goes on.
+    fn reconnect(&mut self) {
+        self.session = self.session.renewed(config_of(&self.wishes));
+        self.session.open(self.now);
+        self.pump();
     }
 
     /// Does all that can be done without the server; writes seven octets at a
@@ -107,11 +139,17 @@ impl Player {
                     self.content_given = true;
                     self.session.content(&self.content, self.now);
                 }
+                Want::Rewind => {
+                    self.content_given = false;
+                    self.session.handle_rewound();
+                }
                 Want::Read => {
                     self.session.handle_flushed();
-                    return;
+                    if self.session.want() != Want::Done {
+                        return;
+                    }
                 }
-                Want::Tls => return,
+                Want::Tls | Want::Renew => return,
                 Want::Done => {
                     self.result = self.session.take_result();
                     return;
@@ -148,7 +186,12 @@ fn config(security: Security, extended: bool, private_path: bool) -> Config {
         timeouts: Timeouts::default(),
         private_path,
         insecure_auth: false,
+        lmtp: false,
     }
+}
+
+fn config_of(transcript: &Transcript) -> Config {
+    Config { lmtp: transcript.lmtp, ..config(transcript.security, transcript.extended, transcript.private_path) }
 }
 
 fn play(transcript: &Transcript, delivery: Pace) {
@@ -176,6 +219,15 @@ fn play(transcript: &Transcript, delivery: Pace) {
                 assert_eq!((error.code.name(), error.phase.name()), (code.as_str(), phase.as_str()), "{at}: {error}");
             }
             Action::Outcome(name) => assert_eq!(player.session.outcome().name(), name, "{at}"),
+            Action::Recipients(names) => {
+                let envelope = player.session.envelope();
+                let found: Vec<_> = (0..envelope.len()).map(|index| envelope.state(index).name()).collect();
+                assert_eq!(found, *names, "{at}");
+            }
+            Action::Reconnect => {
+                assert_eq!(player.session.want(), Want::Renew, "{at}");
+                player.reconnect();
+            }
             command => player.command(command),
         }
     }
@@ -202,12 +254,13 @@ fn play_cut(transcript: &Transcript, cut: usize, by: CutBy) {
                 player.pump();
             }
             Action::Ok | Action::Fail { .. } => player.result = None,
-            Action::Client(_) | Action::Outcome(_) => {}
+            Action::Client(_) | Action::Outcome(_) | Action::Recipients(_) => {}
+            Action::Reconnect => player.reconnect(),
             command => player.command(command),
         }
     }
     let at = format!("{} cut after {cut} by {by:?}", transcript.name);
-    if player.result.is_none() && player.session.want() != Want::Tls {
+    if player.result.is_none() && !matches!(player.session.want(), Want::Tls | Want::Renew) {
         match by {
             CutBy::EndOfStream => player.session.handle_end_of_stream(),
             CutBy::Silence => {
@@ -217,7 +270,11 @@ fn play_cut(transcript: &Transcript, cut: usize, by: CutBy) {
             }
         }
         player.pump();
-        let sent_everything = player.sent.windows(5).any(|octets| octets == b"\r\n.\r\n");
+        if player.session.want() == Want::Renew {
+            return;
+        }
+        let has = |end: &[u8]| player.sent.windows(end.len()).any(|octets| octets == end);
+        let sent_everything = has(b"\r\n.\r\n") || has(b" LAST\r\n");
         match player.result.take() {
             None => panic!("{at}: left hanging"),
             // Only QUIT does not mind.

@@ -1,7 +1,7 @@
 //! What the caller passes in, checked before anything is sent.
 
 use super::options::Options;
-use super::settings::Settings;
+use super::settings::{Chunking, Settings};
 use crate::drive::Plan;
 use crate::error::{Code, Error, Result};
 use crate::net::resolve::literal;
@@ -35,19 +35,12 @@ pub enum Content<'a> {
 
 /// Puts the sender and the recipients into an envelope, domains in ASCII.
 pub(super) fn fill_envelope(envelope: &mut Envelope, sender: &str, recipients: &str) -> Result<()> {
-    match ReversePath::parse(sender)? {
-        ReversePath::Mailbox(mailbox) if mailbox.needs_smtputf8() => {
-            envelope.begin(ReversePath::Mailbox(Mailbox::parse(&to_ascii(mailbox.as_str())?)?));
-        }
-        sender => envelope.begin(sender),
-    }
+    fill_sender(envelope, sender)?;
     for recipient in split_list(recipients) {
-        let mailbox = Mailbox::parse(recipient)?;
-        if mailbox.needs_smtputf8() {
-            envelope.push(Mailbox::parse(&to_ascii(mailbox.as_str())?)?);
-        } else {
+        with_mailbox(recipient, |mailbox| {
             envelope.push(mailbox);
-        }
+            Ok(())
+        })?;
     }
     if envelope.is_empty() {
         return Err(Error::caller(Code::NO_RECIPIENTS, "the list of recipients is empty"));
@@ -55,12 +48,40 @@ pub(super) fn fill_envelope(envelope: &mut Envelope, sender: &str, recipients: &
     Ok(())
 }
 
+/// Empties an envelope and puts the sender into it.
+pub(super) fn fill_sender(envelope: &mut Envelope, sender: &str) -> Result<()> {
+    match ReversePath::parse(sender)? {
+        ReversePath::Mailbox(mailbox) if mailbox.needs_smtputf8() => {
+            envelope.begin(ReversePath::Mailbox(Mailbox::parse(&to_ascii(mailbox.as_str())?)?));
+        }
+        sender => envelope.begin(sender),
+    }
+    Ok(())
+}
+
+/// Does something with a mailbox, its domain in ASCII.
+pub(super) fn with_mailbox<T>(text: &str, use_it: impl FnOnce(Mailbox<'_>) -> Result<T>) -> Result<T> {
+    let mailbox = Mailbox::parse(text)?;
+    if mailbox.needs_smtputf8() {
+        return use_it(Mailbox::parse(&to_ascii(mailbox.as_str())?)?);
+    }
+    use_it(mailbox)
+}
+
 /// Adds what the properties say of every message.
-pub(super) fn fill_wishes(envelope: &mut Envelope, settings: &Settings) {
+pub(super) fn fill_wishes(envelope: &mut Envelope, settings: &Settings) -> Result<()> {
+    if settings.binary && settings.chunking == Chunking::Never {
+        let what = "SMTP_PROPERTY_BINARY needs BDAT, which SMTP_PROPERTY_CHUNKING forbids";
+        return Err(Error::caller(Code::INVALID_PARAMETER, what));
+    }
     envelope.set_all_or_nothing(settings.all_or_nothing);
     envelope.set_delivery(settings.delivery, &settings.envelope_id);
     envelope.set_extra_parameters(settings.mail_parameters.as_str());
     envelope.set_leaves_out(settings.leave_out);
+    envelope.set_binary(settings.binary);
+    envelope.set_chunks(settings.chunking == Chunking::Always);
+    envelope.set_header_utf8(settings.smtputf8);
+    Ok(())
 }
 
 /// What a connection is to be like, from the arguments and the properties.
@@ -70,12 +91,20 @@ pub(super) fn plan(settings: &Settings, host: Option<&str>, port: u16, options: 
     if host.is_empty() {
         return Err(Error::caller(Code::INVALID_PARAMETER, "no host was given, neither here nor as a property"));
     }
+    if host.starts_with('/') {
+        return path_plan(settings, host, options);
+    }
     let ascii = to_ascii(host).map_err(|_| not_a_host(host))?;
     let host = ascii.as_ref();
     check_host(host)?;
     let port = if port == 0 { settings.port } else { port };
     let security = options.security(settings.security, port);
     let port = match (port, security) {
+        (25, _) if options.has(Options::LMTP) => {
+            let what = "LMTP must not be spoken on port 25 (RFC 2033 section 5)";
+            return Err(Error::caller(Code::INVALID_PARAMETER, what));
+        }
+        (0, _) if options.has(Options::LMTP) => 24,
         (0, Security::Implicit) => 465,
         (0, _) => 25,
         (port, _) => port,
@@ -85,16 +114,38 @@ pub(super) fn plan(settings: &Settings, host: Option<&str>, port: u16, options: 
         let what = "SMTP_OPTION_BASIC excludes the TLS mode \"required\": STARTTLS needs EHLO";
         return Err(Error::caller(Code::INVALID_PARAMETER, what));
     }
+    Ok(Plan { host: host.to_owned(), port, security, ..common_plan(settings, options)? })
+}
+
+/// The plan for a Unix socket. Nothing on it leaves the machine, and there is no
+/// name that a certificate could be for.
+fn path_plan(settings: &Settings, path: &str, options: Options) -> Result<Plan> {
+    let security = options.security(settings.security, 0);
+    if matches!(security, Security::Required | Security::Implicit) {
+        let what = format!("TLS was asked for, and {path} is a Unix socket, which needs none");
+        return Err(Error::caller(Code::INVALID_PARAMETER, what));
+    }
+    Ok(Plan {
+        host: path.to_owned(),
+        path: Some(path.to_owned()),
+        security: Security::None,
+        ..common_plan(settings, options)?
+    })
+}
+
+fn common_plan(settings: &Settings, options: Options) -> Result<Plan> {
     let local_name = match settings.local_name.as_str() {
         "" => None,
         name => Some(HostName::parse(name)?),
     };
     Ok(Plan {
-        host: host.to_owned(),
-        port,
+        host: String::new(),
+        path: None,
+        port: 0,
         local_name,
-        extended,
-        security,
+        lmtp: options.has(Options::LMTP),
+        extended: !options.has(Options::BASIC),
+        security: Security::None,
         ca_file: (!settings.ca_file.is_empty()).then(|| PathBuf::from(&settings.ca_file)),
         insecure_skip_verify: settings.insecure_skip_verify || options.has(Options::TRUSTEDSITE),
         insecure_auth: settings.insecure_auth,

@@ -4,19 +4,19 @@
 //! the thread whose turn it is takes: `turn` (who may operate), `inner` (what
 //! an operation works on), `shared` (what everybody may read, held for moments).
 
-use super::arguments::{Arguments, Content, fill_envelope, fill_wishes, plan};
+use super::arguments::plan;
 use super::event::{Event, EventKind, Sink};
 use super::options::Options;
 use super::settings::Settings;
 use super::status::Status;
 use super::teller::{Teller, wants_records};
 use super::turn::Turn;
-use crate::drive::{Connection, File, Memory, NoContent, Reader, Source, run};
+use crate::drive::{Connection, NoContent, Source, run};
 use crate::error::{Code, Error, Result};
 use crate::net::canceller::Canceller;
 use crate::net::sys::process_epoch;
 use crate::proto::sasl::Credentials;
-use crate::proto::{CommandText, Envelope, Moment, Secret, Session};
+use crate::proto::{CommandText, Envelope, LineEndCheck, Moment, Secret, Session};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,13 +35,19 @@ pub struct Client {
 
 #[derive(Debug, Default)]
 pub(super) struct Inner {
-    connection: Option<Connection>,
+    pub(super) connection: Option<Connection>,
     /// The connection broke, and the caller has not disconnected since.
     lost: bool,
     /// The end of the connection is to be told, behind whatever else is.
     end_untold: bool,
-    envelope: Envelope,
+    pub(super) envelope: Envelope,
     sink: Option<Arc<Sink>>,
+    /// The present call has more to do: it can still be cancelled.
+    pub(super) more_follows: bool,
+    /// When the present call of several steps has had its time.
+    pub(super) call_end: Option<Moment>,
+    /// How far the content that is given in pieces keeps to CRLF.
+    pub(super) line_ends: LineEndCheck,
 }
 
 #[derive(Debug, Default)]
@@ -79,31 +85,7 @@ impl Client {
     ///
     /// `ALREADY_CONNECTED`, or whatever the attempt met.
     pub fn connect(&self, host: Option<&str>, port: u16, timeout: u32, options: Options) -> Result<()> {
-        self.operate(|inner| {
-            if inner.is_open() {
-                return Err(Error::caller(Code::ALREADY_CONNECTED, "the client is connected already"));
-            }
-            let settings = self.shared.lock().settings.clone();
-            let plan = plan(&settings, host, port, options)?;
-            let timeout = if timeout == 0 { settings.timeout } else { timeout };
-            inner.lost = false;
-            let connection = inner.connection.insert(Connection::open(plan, Arc::clone(&self.canceller))?);
-            let mut result = self.run(connection, inner.sink.as_ref(), &mut NoContent, timeout);
-            // Also of a session that failed, the last reply stays readable.
-            self.shared.lock().status.take_connection(inner.connection.as_ref());
-            if result.is_ok() {
-                self.tell(inner.sink.as_ref(), &Event::plain(EventKind::Connect));
-            }
-            if self.canceller.end() && result.is_ok() {
-                result = Err(cancelled_late());
-                inner.end_untold = true;
-            }
-            if result.is_err() {
-                inner.connection = None;
-                self.shared.lock().status.take_disconnect();
-            }
-            result
-        })
+        self.operate(|inner| self.connect_in(inner, host, port, timeout, options))
     }
 
     /// Logs in. What is not given comes from the properties.
@@ -112,58 +94,7 @@ impl Client {
     ///
     /// `NOT_CONNECTED`, `NO_CREDENTIALS`, or whatever the attempt met.
     pub fn authenticate(&self, user: Option<&str>, password: Option<Secret>) -> Result<()> {
-        self.operate(|inner| {
-            let settings = self.shared.lock().settings.clone();
-            let credentials = Credentials {
-                user: user.map_or(settings.user, str::to_owned),
-                password: password.unwrap_or(settings.password),
-            };
-            if credentials.user.is_empty() || credentials.password.is_empty() {
-                let what = "the user name or the password is missing";
-                return Err(Error::caller(Code::NO_CREDENTIALS, what));
-            }
-            let begin = |session: &mut Session, now, _: &mut Envelope| {
-                session.set_insecure_auth(settings.insecure_auth);
-                session.authenticate(credentials, now)
-            };
-            self.run_command(inner, None, begin, Status::take_session)
-        })
-    }
-
-    /// Sends a finished message. Its headers are not read: the envelope is made
-    /// of the arguments alone. They are asked for when it is this call's turn.
-    ///
-    /// # Errors
-    ///
-    /// `NOT_CONNECTED`, `INVALID_ADDRESS`, `NO_RECIPIENTS` and the like before
-    /// anything is sent; `RECIPIENTS_REJECTED` if all were refused; else whatever
-    /// the attempt met. [`super::Property::Outcome`] says what became of the message.
-    pub fn send_message<'a>(&self, arguments: impl FnOnce() -> Result<Arguments<'a>>) -> Result<()> {
-        self.operate(|inner| {
-            // From here on the outcome is that of this message, whatever happens.
-            self.shared.lock().status.begin_message();
-            let Arguments { sender, recipients, message } = arguments()?;
-            inner.expect_connection()?;
-            fill_envelope(&mut inner.envelope, sender, recipients)?;
-            fill_wishes(&mut inner.envelope, &self.shared.lock().settings);
-            match message {
-                Content::Memory(octets) => {
-                    inner.envelope.set_eight_bit(!octets.is_ascii());
-                    self.send_from(inner, &mut Memory(octets), Some(octets.len() as u64))
-                }
-                Content::File(path) => {
-                    // What is not known before it is read may have octets beyond ASCII.
-                    inner.envelope.set_eight_bit(true);
-                    let mut file = File::open(path)?;
-                    let length = file.length();
-                    self.send_from(inner, &mut file, length)
-                }
-                Content::Reader { size, read } => {
-                    inner.envelope.set_eight_bit(true);
-                    self.send_from(inner, &mut Reader::new(read), size)
-                }
-            }
-        })
+        self.operate(|inner| self.authenticate_in(inner, user, password))
     }
 
     /// Sends any other command, and gives the text of its reply.
@@ -195,31 +126,7 @@ impl Client {
     ///
     /// `NOT_CONNECTED`.
     pub fn disconnect(&self) -> Result<()> {
-        self.operate(|inner| {
-            let lost = std::mem::take(&mut inner.lost);
-            let Some(mut connection) = inner.connection.take() else {
-                return if lost { Ok(()) } else { Err(not_connected()) };
-            };
-            let now = connection.read_clock();
-            let (timeouts, timeout) = {
-                let shared = self.shared.lock();
-                (shared.settings.timeouts.clone(), shared.settings.timeout)
-            };
-            if let Some(session) = connection.session_mut() {
-                *session.timeouts_mut() = timeouts;
-                if session.quit(now).is_ok() {
-                    // Neither a refusal nor a time-out is of interest.
-                    let _ = self.run(&mut connection, inner.sink.as_ref(), &mut NoContent, timeout);
-                }
-                if let Some(session) = connection.session_mut() {
-                    self.shared.lock().status.take_session(session);
-                }
-            }
-            drop(connection);
-            self.shared.lock().status.take_connection(None);
-            inner.end_untold = true;
-            Ok(())
-        })
+        self.operate(|inner| self.disconnect_in(inner))
     }
 
     /// Ends whatever call is running, in any phase; does nothing if none is.
@@ -315,7 +222,7 @@ impl Client {
     }
 
     /// Runs an operation that can be cancelled when it is this call's turn.
-    fn operate<T>(&self, operation: impl FnOnce(&mut Inner) -> Result<T>) -> Result<T> {
+    pub(super) fn operate<T>(&self, operation: impl FnOnce(&mut Inner) -> Result<T>) -> Result<T> {
         self.when_free(|inner| {
             let _running = Running::begin(&self.canceller);
             // A release between the check before and here found nothing to cancel.
@@ -326,14 +233,96 @@ impl Client {
         })
     }
 
-    fn send_from(&self, inner: &mut Inner, source: &mut dyn Source, size: Option<u64>) -> Result<()> {
-        inner.envelope.set_size(size);
-        let begin = |session: &mut Session, now, envelope: &mut Envelope| session.send(envelope, now);
-        self.run_command(inner, Some(source), begin, Status::take_message)
+    pub(super) fn connect_in(
+        &self,
+        inner: &mut Inner,
+        host: Option<&str>,
+        port: u16,
+        timeout: u32,
+        options: Options,
+    ) -> Result<()> {
+        if inner.is_open() {
+            return Err(Error::caller(Code::ALREADY_CONNECTED, "the client is connected already"));
+        }
+        let settings = self.shared.lock().settings.clone();
+        let plan = plan(&settings, host, port, options)?;
+        let timeout = if timeout == 0 { settings.timeout } else { timeout };
+        inner.lost = false;
+        let connection = inner.connection.insert(Connection::open(plan, Arc::clone(&self.canceller))?);
+        let mut result = self.run(connection, inner.sink.as_ref(), &mut NoContent, timeout);
+        // Also of a session that failed, the last reply stays readable.
+        self.shared.lock().status.take_connection(inner.connection.as_ref());
+        if result.is_ok() {
+            self.tell(inner.sink.as_ref(), &Event::plain(EventKind::Connect));
+        }
+        if self.was_cancelled(inner) && result.is_ok() {
+            result = Err(cancelled_late());
+            inner.end_untold = true;
+        }
+        if result.is_err() {
+            inner.connection = None;
+            self.shared.lock().status.take_disconnect();
+        }
+        result
+    }
+
+    pub(super) fn authenticate_in(
+        &self,
+        inner: &mut Inner,
+        user: Option<&str>,
+        password: Option<Secret>,
+    ) -> Result<()> {
+        let settings = self.shared.lock().settings.clone();
+        let credentials = Credentials {
+            user: user.map_or(settings.user, str::to_owned),
+            password: password.unwrap_or(settings.password),
+        };
+        if credentials.user.is_empty() || credentials.password.is_empty() {
+            let what = "the user name or the password is missing";
+            return Err(Error::caller(Code::NO_CREDENTIALS, what));
+        }
+        let begin = |session: &mut Session, now, _: &mut Envelope| {
+            session.set_insecure_auth(settings.insecure_auth);
+            session.authenticate(credentials, now)
+        };
+        self.run_command(inner, None, begin, Status::take_session)
+    }
+
+    pub(super) fn disconnect_in(&self, inner: &mut Inner) -> Result<()> {
+        let lost = std::mem::take(&mut inner.lost);
+        let Some(mut connection) = inner.connection.take() else {
+            return if lost { Ok(()) } else { Err(not_connected()) };
+        };
+        let now = connection.read_clock();
+        let (timeouts, timeout) = {
+            let shared = self.shared.lock();
+            (shared.settings.timeouts.clone(), shared.settings.timeout)
+        };
+        if let Some(session) = connection.session_mut() {
+            *session.timeouts_mut() = timeouts;
+            // In the middle of a message QUIT would be a part of it: it is dropped.
+            if session.quit(now).is_ok() {
+                // Neither a refusal nor a time-out is of interest.
+                let _ = self.run(&mut connection, inner.sink.as_ref(), &mut NoContent, timeout);
+            }
+            if let Some(session) = connection.session_mut() {
+                self.shared.lock().status.take_session(session);
+            }
+        }
+        drop(connection);
+        self.shared.lock().status.take_connection(None);
+        inner.end_untold = true;
+        Ok(())
+    }
+
+    /// Whether the present call was cancelled. Where it ends here, nobody can cancel
+    /// it any more.
+    fn was_cancelled(&self, inner: &Inner) -> bool {
+        if inner.more_follows { self.canceller.is_cancelled() } else { self.canceller.end() }
     }
 
     /// Gives the session a command, runs it, and learns what came of it.
-    fn run_command(
+    pub(super) fn run_command(
         &self,
         inner: &mut Inner,
         source: Option<&mut dyn Source>,
@@ -341,37 +330,54 @@ impl Client {
         learn: fn(&mut Status, &mut Session),
     ) -> Result<()> {
         inner.expect_connection()?;
-        let Inner { connection: slot, lost, end_untold, envelope, sink } = inner;
-        let connection = slot.as_mut().ok_or_else(not_connected)?;
+        let connection = inner.connection.as_mut().ok_or_else(not_connected)?;
         let now = connection.read_clock();
+        let idle = connection.check_idle();
         let session = connection.session_mut().ok_or_else(not_connected)?;
         let limit = {
             let shared = self.shared.lock();
             session.timeouts_mut().clone_from(&shared.settings.timeouts);
-            shared.settings.timeout
-        };
-        let is_message = source.is_some();
-        if let Err(error) = begin(session, now, envelope) {
-            if is_message {
-                // The recipients were not tried, which is something to be told.
-                learn(&mut self.shared.lock().status, session);
+            match inner.call_end {
+                Some(end) => u32::try_from(end - now).unwrap_or(u32::MAX).max(1),
+                None => shared.settings.timeout,
             }
+        };
+        let gives_content = source.is_some();
+        let begun = begin(session, now, &mut inner.envelope);
+        if gives_content && (idle.is_err() || begun.is_err()) {
+            // The recipients were not tried, which is something to be told.
+            learn(&mut self.shared.lock().status, session);
+        }
+        if let Err(error) = idle {
+            self.lose_connection(inner);
             return Err(error);
         }
-        let result = self.run(connection, sink.as_ref(), source.unwrap_or(&mut NoContent), limit);
+        begun?;
+        let result = self.run(connection, inner.sink.as_ref(), source.unwrap_or(&mut NoContent), limit);
+        let renewed = connection.take_renewed();
         let Some(session) = connection.session_mut() else { return result };
         learn(&mut self.shared.lock().status, session);
+        let is_open = session.is_open();
+        let is_decided = gives_content && session.has_final_reply();
+        if renewed {
+            self.shared.lock().status.take_connection(inner.connection.as_ref());
+        }
         // A cancel that came when the result was in has cost the connection, but
         // the message, if it was one, is safe.
-        let cancelled = self.canceller.end() && session.is_open();
-        if cancelled || !session.is_open() {
-            // Closed at once: the server must not wait for a client that is done.
-            *slot = None;
-            *lost = true;
-            *end_untold = true;
-            self.shared.lock().status.take_disconnect();
+        let cancelled = self.was_cancelled(inner) && is_open;
+        if cancelled || !is_open {
+            self.lose_connection(inner);
         }
-        if cancelled && result.is_ok() && !is_message { Err(cancelled_late()) } else { result }
+        if cancelled && result.is_ok() && !is_decided { Err(cancelled_late()) } else { result }
+    }
+
+    /// The connection is of no more use: closed at once, as the server must not wait
+    /// for a client that is done.
+    fn lose_connection(&self, inner: &mut Inner) {
+        inner.connection = None;
+        inner.lost = true;
+        inner.end_untold = true;
+        self.shared.lock().status.take_disconnect();
     }
 
     fn run(
@@ -423,11 +429,11 @@ impl Drop for Running<'_> {
 }
 
 impl Inner {
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.connection.as_ref().and_then(Connection::session).is_some_and(Session::is_open)
     }
 
-    fn expect_connection(&self) -> Result<()> {
+    pub(super) fn expect_connection(&self) -> Result<()> {
         if self.is_open() {
             Ok(())
         } else if self.lost {

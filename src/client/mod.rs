@@ -6,8 +6,11 @@ mod core;
 mod event;
 mod options;
 mod property;
+mod send;
 mod settings;
 mod status;
+mod stepwise;
+mod submit;
 mod teller;
 mod turn;
 
@@ -17,3 +20,5 @@ pub use arguments::{Arguments, Content};
 pub use event::{EVENTS, Event, EventKind, Sink};
 pub use options::{OPTIONS, Options};
 pub use property::{Access, Kind, Property, Row, TABLE};
+pub use settings::Chunking;
+pub use submit::Server;

@@ -33,6 +33,8 @@ options! {
         "TLS before the first octet of SMTP; the default port becomes 465.";
     BASIC 0x10000
         "Greet with HELO only: no extension is used, neither TLS by STARTTLS nor a login.";
+    LMTP 0x20000
+        "Speak LMTP instead of SMTP (RFC 2033), over TCP or a Unix socket; the default port becomes 24. Each recipient has a reply of its own to the message.";
 }
 
 impl Options {
@@ -53,6 +55,8 @@ impl Options {
             format!("the options have bits without a meaning: {:#x}", bits & !known)
         } else if Self(bits).has(Self::BASIC) && Self(bits).has(Self::SECURE) {
             "SMTP_OPTION_BASIC excludes SMTP_OPTION_SECURE: STARTTLS needs EHLO".to_owned()
+        } else if Self(bits).has(Self::BASIC) && Self(bits).has(Self::LMTP) {
+            "SMTP_OPTION_BASIC excludes SMTP_OPTION_LMTP: there is no LMTP without extensions".to_owned()
         } else {
             return Ok(Self(bits));
         };
@@ -83,6 +87,7 @@ mod tests {
     fn bits_without_a_meaning_are_refused() {
         assert_eq!(Options::parse(0x3401).expect("known").0, 0x3401);
         assert_eq!(Options::parse(0x4000_0000).expect_err("unknown").code, Code::INVALID_PARAMETER);
+        assert_eq!(Options::parse(0x30000).expect_err("excluding").code, Code::INVALID_PARAMETER);
         assert_eq!(Options::parse(0x11000).expect_err("excluding").code, Code::INVALID_PARAMETER);
     }
 

@@ -70,9 +70,9 @@ impl Row {
 
 properties! {
     HOST Host 1 Text ReadWrite ""
-        "The server's host name or address, for SmtpConnect without one. An IPv6 address may stand in brackets.";
+        "The server's host name or address, for SmtpConnect without one. An IPv6 address may stand in brackets. A path that begins with a slash is a Unix socket.";
     PORT Port 2 Integer ReadWrite "0"
-        "The server's port, for SmtpConnect without one. 0 means 25, or 465 with implicit TLS.";
+        "The server's port, for SmtpConnect without one. 0 means 25, or 465 with implicit TLS, or 24 with LMTP.";
     USER User 3 Text ReadWrite ""
         "The user name, for SmtpAuthenticate without one.";
     PASSWORD Password 4 Text WriteOnly ""
@@ -99,6 +99,14 @@ properties! {
         "1 has notifications left out where the server does not offer them, instead of the message failing.";
     MAIL_PARAMETERS MailParameters 15 Text ReadWrite ""
         "Further parameters of MAIL as they stand on the line, separated by blanks (RFC 5321 section 4.1.2); not compared with what the server offers.";
+    CHUNKING Chunking 16 Integer ReadWrite "1"
+        "When to send with BDAT instead of DATA (RFC 3030), one of the SMTP_CHUNKING_ constants: never, when the message needs it, or whenever the server offers it.";
+    BINARY Binary 17 Integer ReadWrite "0"
+        "1 sends the message octet for octet, without any repair (BODY=BINARYMIME, RFC 3030); an error before anything is sent where the server does not offer BINARYMIME and CHUNKING.";
+    STRICT_LINE_ENDS StrictLineEnds 18 Integer ReadWrite "0"
+        "1 refuses a message with a bare CR or LF (SMTP_ERROR_LINE_END, with the line) instead of repairing it. In memory and in a file that is found before anything is sent; from a reader, the connection is closed at that line.";
+    SMTPUTF8 Smtputf8 19 Integer ReadWrite "0"
+        "1 asks for SMTPUTF8 (RFC 6531) with every message. Not needed for addresses, nor for a header that is in memory or within the first 64 KiB of a file: those are looked at.";
     TIMEOUT Timeout 20 Integer ReadWrite "0"
         "The limit of one call as a whole, in milliseconds; 0 is none. Whichever limit is nearer counts.";
     TIMEOUT_RESOLVE TimeoutResolve 21 Integer ReadWrite "30000"

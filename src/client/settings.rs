@@ -23,8 +23,33 @@ pub(super) struct Settings {
     pub(super) delivery: Delivery,
     pub(super) envelope_id: String,
     pub(super) mail_parameters: ParameterList,
+    pub(super) chunking: Chunking,
+    pub(super) binary: bool,
+    pub(super) strict_line_ends: bool,
+    pub(super) smtputf8: bool,
     pub(super) timeout: u32,
     pub(super) timeouts: Timeouts,
+}
+
+/// When to send with BDAT.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Chunking {
+    /// Never: a message that needs it is an error.
+    Never = 0,
+    /// When the message needs it.
+    #[default]
+    WhenNeeded = 1,
+    /// Whenever the server offers it.
+    Always = 2,
+}
+
+impl Chunking {
+    /// Every choice: its name behind `SMTP_CHUNKING_`, what it means.
+    pub const ALL: [(Self, &str, &str); 3] = [
+        (Self::Never, "NEVER", "Never; a message that needs it is an error."),
+        (Self::WhenNeeded, "WHEN_NEEDED", "When the message needs it: SMTP_PROPERTY_BINARY."),
+        (Self::Always, "ALWAYS", "Whenever the server offers it, else DATA."),
+    ];
 }
 
 /// The names of the TLS modes behind `SMTP_TLS_`.
@@ -92,6 +117,13 @@ impl Settings {
                 self.security = found.ok_or_else(|| out_of_range(3))?.0;
             }
             Property::InsecureAuth => self.insecure_auth = switch(value).ok_or_else(|| out_of_range(1))?,
+            Property::Chunking => {
+                let found = Chunking::ALL.iter().find(|(choice, ..)| *choice as i64 == value);
+                self.chunking = found.ok_or_else(|| out_of_range(2))?.0;
+            }
+            Property::Binary => self.binary = switch(value).ok_or_else(|| out_of_range(1))?,
+            Property::StrictLineEnds => self.strict_line_ends = switch(value).ok_or_else(|| out_of_range(1))?,
+            Property::Smtputf8 => self.smtputf8 = switch(value).ok_or_else(|| out_of_range(1))?,
             Property::LeaveOut => self.leave_out = switch(value).ok_or_else(|| out_of_range(1))?,
             Property::DeliveryOptions => {
                 let bits = u32::try_from(value).map_err(|_| out_of_range(i64::from(u32::MAX)))?;
@@ -117,6 +149,10 @@ impl Settings {
             Property::InsecureSkipVerify => i64::from(self.insecure_skip_verify),
             Property::AllOrNothing => i64::from(self.all_or_nothing),
             Property::LeaveOut => i64::from(self.leave_out),
+            Property::Chunking => self.chunking as i64,
+            Property::Binary => i64::from(self.binary),
+            Property::StrictLineEnds => i64::from(self.strict_line_ends),
+            Property::Smtputf8 => i64::from(self.smtputf8),
             Property::DeliveryOptions => i64::from(self.delivery.0),
             _ => return self.clone().limit_mut(property).map(|limit| i64::from(*limit)),
         })

@@ -99,6 +99,33 @@ impl Status {
         }
     }
 
+    /// Takes over what a step of a message has changed, its recipients apart.
+    pub(super) fn take_outcome(&mut self, session: &mut Session) {
+        self.take_session(session);
+        self.outcome = session.outcome();
+    }
+
+    /// Takes over the recipient that was just added to a message.
+    pub(super) fn take_recipient(&mut self, session: &mut Session) {
+        self.take_outcome(session);
+        if session.is_open() {
+            self.envelope.push_last_of(session.envelope());
+        } else {
+            self.envelope.clone_from(session.envelope());
+        }
+    }
+
+    /// Takes over what content, or its end, has changed.
+    pub(super) fn take_content(&mut self, session: &mut Session) {
+        self.take_outcome(session);
+        if session.has_final_reply() {
+            self.final_reply.copy_from(session.last_reply());
+        }
+        if !session.is_message_open() && !session.envelope().is_empty() {
+            self.envelope.clone_from(session.envelope());
+        }
+    }
+
     pub(super) fn text(&self, property: Property) -> Option<String> {
         let error = self.error.as_deref();
         let reply = error.and_then(|error| error.reply.as_ref());

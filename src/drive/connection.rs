@@ -7,9 +7,10 @@ use super::source::Source;
 use super::timer::Timer;
 use crate::error::{Code, Error, Phase, Result};
 use crate::net::canceller::{Canceller, Target};
+use crate::net::peer::Peer;
 use crate::net::race::Race;
 use crate::net::resolve::{self, Lookup};
-use crate::net::socket::is_loopback;
+use crate::net::socket::Socket;
 use crate::net::stream::Stream;
 use crate::net::sys::{self, Watch};
 use crate::net::tls::TlsInfo;
@@ -25,6 +26,8 @@ use std::sync::Arc;
 enum Stage {
     Resolving(Lookup),
     Racing(Race),
+    /// A Unix socket is connected at once.
+    Joined(String, Stream),
     Talking(Box<Talk>),
     /// It could not be made.
     Failed,
@@ -35,7 +38,7 @@ enum Stage {
 struct Talk {
     stream: Stream,
     session: Session,
-    peer: SocketAddr,
+    peer: Peer,
     tls_info: Option<TlsInfo>,
     /// Octets written since something was last looked for to read.
     unread: usize,
@@ -50,6 +53,9 @@ pub struct Connection {
     waker: Option<Arc<Waker>>,
     canceller: Arc<Canceller>,
     timer: Timer,
+    /// The session that another one is to take over from.
+    left: Option<Box<Session>>,
+    was_renewed: bool,
 }
 
 impl Connection {
@@ -59,15 +65,40 @@ impl Connection {
     ///
     /// If the system is out of descriptors or threads.
     pub fn open(plan: Plan, canceller: Arc<Canceller>) -> Result<Self> {
-        let waker = Arc::new(Waker::new().map_err(|error| wire_error(&error, Phase::Connect))?);
-        canceller.set_target(Some(Target::Waker(Arc::clone(&waker))));
         let timer = Timer::start();
-        let now = timer.now;
-        let stage = match resolve::literal(&plan.host) {
-            Some(address) => Stage::Racing(Race::new(vec![SocketAddr::new(address, plan.port)], now)),
-            None => Stage::Resolving(Lookup::start(&plan.host, plan.port, &waker)?),
+        let stage_since = timer.now;
+        let mut new = Self {
+            plan,
+            stage: Stage::Failed,
+            stage_since,
+            waker: None,
+            canceller,
+            timer,
+            left: None,
+            was_renewed: false,
         };
-        Ok(Self { plan, stage, stage_since: now, waker: Some(waker), canceller, timer })
+        new.start()?;
+        Ok(new)
+    }
+
+    /// The first stage.
+    fn start(&mut self) -> Result<()> {
+        let waker = Arc::new(Waker::new().map_err(|error| wire_error(&error, Phase::Connect))?);
+        self.canceller.set_target(Some(Target::Waker(Arc::clone(&waker))));
+        self.stage_since = self.timer.now;
+        self.stage = match (&self.plan.path, resolve::literal(&self.plan.host)) {
+            (Some(path), _) => {
+                let socket = Socket::connect_path(path)
+                    .map_err(|error| wire_error(&error, Phase::Connect).with_address(path.clone()))?;
+                Stage::Joined(path.clone(), Stream::new(socket))
+            }
+            (None, Some(address)) => {
+                Stage::Racing(Race::new(vec![SocketAddr::new(address, self.plan.port)], self.timer.now))
+            }
+            (None, None) => Stage::Resolving(Lookup::start(&self.plan.host, self.plan.port, &waker)?),
+        };
+        self.waker = Some(waker);
+        Ok(())
     }
 
     /// Does everything that can be done without waiting. `None` means that it
@@ -77,24 +108,33 @@ impl Connection {
         loop {
             let cancelled = self.is_cancelled();
             let advanced = match &mut self.stage {
-                Stage::Resolving(_) | Stage::Racing(_) if cancelled => Err(cancel_error(self.phase())),
+                Stage::Resolving(_) | Stage::Racing(_) | Stage::Joined(..) if cancelled => {
+                    Err(cancel_error(self.phase()))
+                }
                 Stage::Resolving(lookup) => match lookup.take()? {
                     Ok(addresses) => self.race(addresses),
                     Err(error) => Err(error),
                 },
                 Stage::Racing(race) => match race.step(self.timer.now) {
                     Ok(None) => return None,
-                    Ok(Some((peer, socket))) => self.talk(peer, Stream::new(socket), observer),
+                    Ok(Some((peer, socket))) => self.talk(Peer::Address(peer), Stream::new(socket), observer),
                     Err(error) => Err(error),
                 },
+                Stage::Joined(..) => match std::mem::replace(&mut self.stage, Stage::Failed) {
+                    Stage::Joined(path, stream) => self.talk(Peer::Path(path), stream, observer),
+                    _ => Ok(()),
+                },
                 Stage::Talking(talk) => {
-                    return talk.step(&self.plan, source, observer, &mut self.timer, &self.canceller);
+                    let result = talk.step(&self.plan, source, observer, &mut self.timer, &self.canceller);
+                    if result.is_some() || talk.session.want() != Want::Renew {
+                        return result;
+                    }
+                    self.renew()
                 }
                 Stage::Failed => Err(Error::caller(Code::NOT_CONNECTED, "the connection was not made")),
             };
             if let Err(error) = advanced {
-                self.stage = Stage::Failed;
-                return Some(Err(error));
+                return Some(Err(self.fail(error)));
             }
         }
     }
@@ -104,7 +144,7 @@ impl Connection {
     pub fn watches(&self) -> Vec<Watch> {
         let waker = self.waker.iter().map(|waker| Watch { socket: waker.raw(), read: true, write: false });
         match &self.stage {
-            Stage::Resolving(_) | Stage::Failed => waker.collect(),
+            Stage::Resolving(_) | Stage::Joined(..) | Stage::Failed => waker.collect(),
             Stage::Racing(race) => waker.chain(race.watches()).collect(),
             Stage::Talking(talk) => vec![talk.stream.watch(talk.session.want() == Want::Write)],
         }
@@ -173,6 +213,10 @@ impl Connection {
             error.phase = self.phase();
         }
         self.stage = Stage::Failed;
+        if let Some(left) = &mut self.left {
+            left.handle_failure(error.clone());
+            return left.take_result().and_then(Result::err).unwrap_or(error);
+        }
         error
     }
 
@@ -181,7 +225,7 @@ impl Connection {
     pub fn phase(&self) -> Phase {
         match &self.stage {
             Stage::Resolving(_) => Phase::Resolve,
-            Stage::Racing(_) => Phase::Connect,
+            Stage::Racing(_) | Stage::Joined(..) => Phase::Connect,
             Stage::Talking(talk) => talk.session.phase(),
             Stage::Failed => Phase::Idle,
         }
@@ -208,7 +252,7 @@ impl Connection {
     pub fn session(&self) -> Option<&Session> {
         match &self.stage {
             Stage::Talking(talk) => Some(&talk.session),
-            _ => None,
+            _ => self.left.as_deref(),
         }
     }
 
@@ -216,7 +260,7 @@ impl Connection {
     pub fn session_mut(&mut self) -> Option<&mut Session> {
         match &mut self.stage {
             Stage::Talking(talk) => Some(&mut talk.session),
-            _ => None,
+            _ => self.left.as_deref_mut(),
         }
     }
 
@@ -231,9 +275,9 @@ impl Connection {
 
     /// The address of the server and of this end.
     #[must_use]
-    pub fn addresses(&self) -> Option<(SocketAddr, Option<SocketAddr>)> {
+    pub fn addresses(&self) -> Option<(&Peer, Option<SocketAddr>)> {
         match &self.stage {
-            Stage::Talking(talk) => Some((talk.peer, talk.stream.local_address())),
+            Stage::Talking(talk) => Some((&talk.peer, talk.stream.local_address())),
             _ => None,
         }
     }
@@ -251,7 +295,45 @@ impl Connection {
         Ok(())
     }
 
-    fn talk(&mut self, peer: SocketAddr, stream: Stream, observer: &mut dyn Observer) -> Result<()> {
+    /// Whether another session took over since this was last asked.
+    pub fn take_renewed(&mut self) -> bool {
+        std::mem::take(&mut self.was_renewed)
+    }
+
+    /// Looks whether the server has ended a connection that was idle for a while, or
+    /// said that it will.
+    ///
+    /// # Errors
+    ///
+    /// What it said, or that it hung up; the connection is over then.
+    pub fn check_idle(&mut self) -> Result<()> {
+        /// Between messages that follow on each other this would be a call for nothing.
+        const IDLE: u64 = 20;
+        let Stage::Talking(talk) = &mut self.stage else { return Ok(()) };
+        if self.timer.now - talk.session.since() < IDLE {
+            return Ok(());
+        }
+        if let Err(error) = talk.stream.receive() {
+            talk.session.handle_failure(error);
+        }
+        talk.session.handle_input(talk.stream.input(), self.timer.now);
+        talk.stream.take_input();
+        if talk.stream.has_ended() && talk.session.is_open() {
+            talk.session.handle_end_of_stream();
+        }
+        talk.session.take_result().unwrap_or(Ok(()))
+    }
+
+    /// Makes a new connection, for the session to go on over it.
+    fn renew(&mut self) -> Result<()> {
+        if let Stage::Talking(talk) = std::mem::replace(&mut self.stage, Stage::Failed) {
+            self.left = Some(Box::new(talk.session));
+        }
+        self.was_renewed = true;
+        self.start()
+    }
+
+    fn talk(&mut self, peer: Peer, stream: Stream, observer: &mut dyn Observer) -> Result<()> {
         stream.establish().map_err(|error| wire_error(&error, Phase::Connect))?;
         self.canceller.set_target(Some(Target::Socket(stream.shared_socket())));
         self.waker = None;
@@ -259,14 +341,19 @@ impl Connection {
             Some(name) => name.clone(),
             None => default_local_name(&stream),
         };
-        let mut session = Session::new(Config {
+        let config = Config {
             local_name,
             extended: self.plan.extended,
             security: self.plan.security,
             timeouts: self.plan.timeouts.clone(),
-            private_path: is_loopback(peer.ip()),
+            private_path: peer.is_private(),
             insecure_auth: self.plan.insecure_auth,
-        });
+            lmtp: self.plan.lmtp,
+        };
+        let mut session = match self.left.take() {
+            Some(mut left) => left.renewed(config),
+            None => Session::new(config),
+        };
         session.set_trace(observer.wants_records());
         session.open(self.timer.now);
         self.stage = Stage::Talking(Box::new(Talk { stream, session, peer, tls_info: None, unread: 0 }));
@@ -306,6 +393,12 @@ impl Talk {
                 Want::Content => self.take_content(source, observer, timer),
                 Want::Write => self.write(timer),
                 Want::Tls => self.handshake(plan, timer.now),
+                Want::Rewind => source.rewind().map(|()| {
+                    self.session.handle_rewound();
+                    true
+                }),
+                // For the connection to do.
+                Want::Renew => return None,
                 Want::Read => self.finish_writing(),
             };
             match moved {
@@ -400,13 +493,13 @@ impl Talk {
         Ok(())
     }
 
-    /// Nothing more to write: sees the last of it off. False, as the rest is up
-    /// to the server.
+    /// Nothing more to write: sees the last of it off. True if that was all; mostly
+    /// the rest is up to the server.
     fn finish_writing(&mut self) -> Result<bool> {
         if self.session.output().is_empty() && self.stream.flush()? {
             self.session.handle_flushed();
         }
-        Ok(false)
+        Ok(self.session.want() == Want::Done)
     }
 
     /// True once TLS is up.

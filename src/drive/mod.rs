@@ -14,4 +14,4 @@ pub use blocking::run;
 pub use connection::Connection;
 pub use observer::Observer;
 pub use plan::Plan;
-pub use source::{File, Memory, NoContent, Reader, Source};
+pub use source::{Checked, File, Memory, NoContent, Reader, Source};

@@ -9,11 +9,15 @@ pub struct Plan {
     /// The host name or address, as the caller gave it; also the name that the
     /// certificate must be for.
     pub host: String,
+    /// The Unix socket to use instead of host and port.
+    pub path: Option<String>,
     /// The port.
     pub port: u16,
     /// The name to greet with; if `None`, the machine's if it is a full one, or
     /// the address of the socket.
     pub local_name: Option<HostName>,
+    /// Speak LMTP.
+    pub lmtp: bool,
     /// Begin with EHLO.
     pub extended: bool,
     /// How to use TLS.

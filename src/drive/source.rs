@@ -1,9 +1,9 @@
 //! Where the content of a message comes from.
 
 use crate::error::{Code, Error, Phase, Result};
-use crate::proto::OUTPUT_CHUNK;
+use crate::proto::{LineEndCheck, OUTPUT_CHUNK};
 use std::fs::File as SystemFile;
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _};
 
 /// Gives content piece by piece.
 pub trait Source {
@@ -14,6 +14,13 @@ pub trait Source {
     /// If the content cannot be had; nothing more is sent then, and the message
     /// is not completed.
     fn next(&mut self) -> Result<&[u8]>;
+
+    /// Begins anew, for a further transaction.
+    ///
+    /// # Errors
+    ///
+    /// If the content cannot be had again.
+    fn rewind(&mut self) -> Result<()>;
 
     /// Whether getting a piece may take time.
     fn may_wait(&self) -> bool {
@@ -29,21 +36,76 @@ impl Source for NoContent {
     fn next(&mut self) -> Result<&[u8]> {
         Ok(&[])
     }
+
+    fn rewind(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Content in memory, given in pieces without a copy of its own.
 #[derive(Debug)]
-pub struct Memory<'a>(pub &'a [u8]);
+pub struct Memory<'a> {
+    all: &'a [u8],
+    rest: &'a [u8],
+}
+
+impl<'a> Memory<'a> {
+    /// Content that lies in memory as a whole.
+    #[must_use]
+    pub fn new(content: &'a [u8]) -> Self {
+        Self { all: content, rest: content }
+    }
+}
 
 impl Source for Memory<'_> {
     fn next(&mut self) -> Result<&[u8]> {
-        let (piece, rest) = self.0.split_at(self.0.len().min(OUTPUT_CHUNK));
-        self.0 = rest;
+        let (piece, rest) = self.rest.split_at(self.rest.len().min(OUTPUT_CHUNK));
+        self.rest = rest;
         Ok(piece)
+    }
+
+    fn rewind(&mut self) -> Result<()> {
+        self.rest = self.all;
+        Ok(())
     }
 
     fn may_wait(&self) -> bool {
         false
+    }
+}
+
+/// Content of another source whose line ends must be right.
+pub struct Checked<'a> {
+    source: &'a mut dyn Source,
+    check: &'a mut LineEndCheck,
+    /// The end of the source is the end of the message.
+    ends: bool,
+}
+
+impl<'a> Checked<'a> {
+    /// The content of a source, with what is known of its line ends so far.
+    pub fn new(source: &'a mut dyn Source, check: &'a mut LineEndCheck, ends: bool) -> Self {
+        Self { source, check, ends }
+    }
+}
+
+impl Source for Checked<'_> {
+    fn next(&mut self) -> Result<&[u8]> {
+        let piece = self.source.next()?;
+        if piece.is_empty() && self.ends {
+            self.check.finish()?;
+        }
+        self.check.push(piece)?;
+        Ok(piece)
+    }
+
+    fn rewind(&mut self) -> Result<()> {
+        *self.check = LineEndCheck::default();
+        self.source.rewind()
+    }
+
+    fn may_wait(&self) -> bool {
+        self.source.may_wait()
     }
 }
 
@@ -100,6 +162,13 @@ impl Source for File {
             }
         }
     }
+
+    fn rewind(&mut self) -> Result<()> {
+        self.file.rewind().map_err(|error| {
+            let what = format!("the message file {} could not be read again ({error})", self.path);
+            Error::new(Code::FILE, Phase::Content, what).with_os(&error)
+        })
+    }
 }
 
 /// Content that a function gives, called until it gives nothing.
@@ -123,5 +192,10 @@ impl Source for Reader<'_> {
             let what = format!("the reader says it gave {count} octets, but had room for {OUTPUT_CHUNK}");
             Error::new(Code::READER, Phase::Content, what)
         })
+    }
+
+    fn rewind(&mut self) -> Result<()> {
+        // The session asks only for what was said to be repeatable.
+        Err(Error::new(Code::READER, Phase::Content, "a reader gives its content once"))
     }
 }

@@ -219,6 +219,18 @@ codes! {
     EXTENSION_UNAVAILABLE 0x5017 Caller
         "the message asks for an extension that the server does not offer"
         "Do not ask for it, or set SMTP_PROPERTY_LEAVE_OUT to have it left out.";
+    MESSAGE_OPEN 0x5018 Caller
+        "a message was begun and is not complete"
+        "Complete it with SmtpCloseMessage, or drop it with SmtpReset.";
+    NO_MESSAGE_OPEN 0x5019 Caller
+        "no message was begun"
+        "Call SmtpCreateMessage first.";
+    TOO_MANY_RECIPIENTS 0x501A Caller
+        "the server does not take so many recipients at a time"
+        "Send the message from memory or from a file, without SMTP_PROPERTY_ALL_OR_NOTHING, or to fewer recipients at a time.";
+    LINE_END 0x501B Caller
+        "the message has a line end that is not CRLF"
+        "Write every line end as CRLF, or clear SMTP_PROPERTY_STRICT_LINE_ENDS to have them repaired.";
     SERVER_CLOSING 0x5101 Server
         "the server is closing the connection (421)"
         "Connect again later.";
@@ -262,8 +274,8 @@ codes! {
         "the server read the message and refused it"
         "Read the server's own words in the message.";
     RECIPIENT_REJECTED 0x510F Server
-        "the server refused a recipient, and all were wanted"
-        "Take the refused recipients out, or clear SMTP_PROPERTY_ALL_OR_NOTHING.";
+        "the server refused a recipient"
+        "Leave the refused recipient out; with SMTP_PROPERTY_ALL_OR_NOTHING nothing is sent as long as one is refused.";
     CONNECTION_CLOSED 0x5201 Wire
         "the server closed the connection without a reply"
         "Connect again; look at the outcome before you send the message again.";

@@ -14,6 +14,8 @@ mod handle;
 mod property;
 mod recipient;
 mod send;
+mod stepwise;
+mod submit;
 mod text;
 mod version;
 
@@ -25,4 +27,6 @@ pub use handle::SmtpClient;
 pub use property::*;
 pub use recipient::*;
 pub use send::*;
+pub use stepwise::*;
+pub use submit::*;
 pub use version::*;

@@ -12,10 +12,9 @@ use std::ffi::c_char;
 pub struct SmtpRecipient {
     /// The size of this structure in octets, set by the caller; later versions append members.
     pub size: u32,
-    /// One of the SMTP_RECIPIENT_ constants. Accepted is said of the address; whether
-    /// the message was taken for it is SMTP_PROPERTY_OUTCOME.
+    /// One of the SMTP_RECIPIENT_ constants.
     pub state: u32,
-    /// The code of the reply that refused it; else 0.
+    /// The code of the reply that refused it, or the message for it; else 0.
     pub result_code: i32,
     /// The enhanced status code of that reply, its three numbers; else 0.
     pub enhanced_class: i32,

@@ -4,7 +4,7 @@ use super::entry::on_client;
 use super::handle::SmtpClient;
 use super::text::{null, octets, required};
 use crate::client::{Arguments, Content};
-use crate::error::{Code, Error, Phase};
+use crate::error::{Code, Error, Phase, Result};
 use std::ffi::{c_char, c_void};
 
 /// Sends a finished message to one or many recipients.
@@ -20,6 +20,11 @@ use std::ffi::{c_char, c_void};
 /// SMTP_PROPERTY_REFUSED_RECIPIENTS tell of the others. SMTP_PROPERTY_OUTCOME says
 /// what became of the message, whatever the call returned; after
 /// SMTP_OUTCOME_UNKNOWN, sending it again may deliver it twice.
+///
+/// A list that is longer than the server takes at a time (452 4.5.3, or LIMITS of
+/// RFC 9422) is served in further transactions, if need be over a new connection, and
+/// the report is one. If one of them fails, the call fails, and the report tells
+/// who was served.
 ///
 /// @param client      the client
 /// @param sender      the envelope's sender: user@example.com, Name <user@example.com>,
@@ -142,15 +147,7 @@ pub unsafe extern "C" fn SmtpSendStream(
     user_data: *mut c_void,
 ) -> i32 {
     on_client(client, |client| {
-        let mut read = |buffer: &mut [u8]| {
-            let Some(reader) = reader else { return Err(null("reader")) };
-            // SAFETY: as our caller promises.
-            let count = unsafe { reader(buffer.as_mut_ptr().cast(), buffer.len(), user_data) };
-            usize::try_from(count).map_err(|_| {
-                let what = format!("the reader gave up with {count}, so the message was not completed");
-                Error::new(Code::READER, Phase::Content, what)
-            })
-        };
+        let mut read = read_with(reader, user_data);
         client.send_message(|| {
             if reader.is_none() {
                 return Err(null("reader"));
@@ -162,4 +159,17 @@ pub unsafe extern "C" fn SmtpSendStream(
         })?;
         Ok(0)
     })
+}
+
+/// The caller's reader as a function of ours.
+pub(super) fn read_with(reader: SmtpReadCallback, user_data: *mut c_void) -> impl FnMut(&mut [u8]) -> Result<usize> {
+    move |buffer| {
+        let Some(reader) = reader else { return Err(null("reader")) };
+        // SAFETY: as the caller of the function that was given it promises.
+        let count = unsafe { reader(buffer.as_mut_ptr().cast(), buffer.len(), user_data) };
+        usize::try_from(count).map_err(|_| {
+            let what = format!("the reader gave up with {count}, so the message was not completed");
+            Error::new(Code::READER, Phase::Content, what)
+        })
+    }
 }

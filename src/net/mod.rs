@@ -6,6 +6,7 @@
 pub mod canceller;
 pub mod clock;
 mod input;
+pub mod peer;
 pub mod race;
 pub mod resolve;
 pub mod socket;

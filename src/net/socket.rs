@@ -37,6 +37,18 @@ impl Socket {
         Ok(Self { inner: Arc::new(inner), patience: Cell::new(0) })
     }
 
+    /// Connects to a Unix socket, which is done at once or not at all.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn connect_path(path: &str) -> io::Result<Self> {
+        let inner = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        inner.set_nonblocking(true)?;
+        inner.connect(&SockAddr::unix(path)?)?;
+        Ok(Self { inner: Arc::new(inner), patience: Cell::new(0) })
+    }
+
     /// Whether the connection is made; an error if it failed.
     ///
     /// # Errors

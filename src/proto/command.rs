@@ -13,6 +13,8 @@ use crate::error::{Code, Error, Result};
 pub enum Command<'a> {
     /// `EHLO name`
     Ehlo(&'a HostName),
+    /// `LHLO name` (RFC 2033)
+    Lhlo(&'a HostName),
     /// `HELO name`
     Helo(&'a HostName),
     /// `STARTTLS` (RFC 3207)
@@ -36,6 +38,7 @@ impl Command<'_> {
     pub fn write_to(&self, out: &mut Vec<u8>) {
         match self {
             Self::Ehlo(name) => put(out, &["EHLO ", name.as_str(), "\r\n"]),
+            Self::Lhlo(name) => put(out, &["LHLO ", name.as_str(), "\r\n"]),
             Self::Helo(name) => put(out, &["HELO ", name.as_str(), "\r\n"]),
             Self::StartTls => put(out, &["STARTTLS\r\n"]),
             Self::Mail(envelope, offered) => write_mail(out, envelope, offered),
@@ -66,10 +69,12 @@ fn write_mail(out: &mut Vec<u8>, envelope: &Envelope, offered: &Capabilities) {
         put(out, &[" SIZE="]);
         put_number(out, octets);
     }
-    if offered.eight_bit && envelope.is_eight_bit() {
+    if envelope.is_binary() {
+        put(out, &[" BODY=BINARYMIME"]);
+    } else if offered.eight_bit && envelope.is_eight_bit() {
         put(out, &[" BODY=8BITMIME"]);
     }
-    if envelope.needs_smtputf8() {
+    if offered.smtputf8 && envelope.needs_smtputf8() {
         put(out, &[" SMTPUTF8"]);
     }
     if offered.dsn {

@@ -24,9 +24,17 @@ enum At {
 #[derive(Clone, Debug, Default)]
 pub struct DotStuffer {
     at: At,
+    /// Dots are left alone, and the end has no dot: for BDAT (RFC 3030).
+    plain: bool,
 }
 
 impl DotStuffer {
+    /// One that repairs line ends only.
+    #[must_use]
+    pub fn without_dots() -> Self {
+        Self { plain: true, ..Self::default() }
+    }
+
     /// Appends the next piece of content, ready for the wire.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) {
         // What is before `copied` is in `out`; octets go over in runs as long as
@@ -49,13 +57,13 @@ impl DotStuffer {
     /// that the compiler looks at many octets at once; nearly all blocks do.
     fn goes_as_it_is(&self, block: &[u8]) -> bool {
         let first_fits = match self.at {
-            At::LineStart => !matches!(block[0], b'.' | b'\n'),
+            At::LineStart => block[0] != b'\n' && (self.plain || block[0] != b'.'),
             At::AfterCr => block[0] == b'\n',
             At::InLine => block[0] != b'\n',
         };
         let misfit = block.iter().zip(&block[1..]).fold(false, |misfit, (before, octet)| {
             let bare = (*octet == b'\n') ^ (*before == b'\r');
-            let dot = (*octet == b'.') & (*before == b'\n');
+            let dot = (*octet == b'.') & (*before == b'\n') & !self.plain;
             misfit | bare | dot
         });
         first_fits && !misfit
@@ -68,7 +76,7 @@ impl DotStuffer {
         while next < part.end {
             match self.at {
                 At::LineStart => {
-                    if input[next] == b'.' {
+                    if input[next] == b'.' && !self.plain {
                         out.extend_from_slice(&input[copied..next]);
                         out.push(b'.');
                         copied = next;
@@ -106,10 +114,13 @@ impl DotStuffer {
     /// Appends the end: what is missing of the last line end, and `.` CRLF.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(match self.at {
-            At::LineStart => b".\r\n",
-            At::InLine => b"\r\n.\r\n",
-            At::AfterCr => b"\n.\r\n",
+            At::LineStart => b"",
+            At::InLine => b"\r\n",
+            At::AfterCr => b"\n",
         });
+        if !self.plain {
+            out.extend_from_slice(b".\r\n");
+        }
         self.at = At::LineStart;
     }
 }

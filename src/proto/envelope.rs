@@ -2,27 +2,30 @@
 
 use super::address::{Mailbox, ReversePath};
 use super::delivery::Delivery;
+use super::outcome::Outcome;
 use super::reply::Reply;
 use crate::error::ServerReply;
 
-/// What became of one recipient. `Accepted` is of the address: whether the
-/// message was taken for it is the message's outcome.
+/// What became of the message for one recipient.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RecipientState {
-    /// The server was not asked, or did not answer.
+    /// The server was not asked, or nothing was completed for it.
     #[default]
     NotTried = 0,
-    /// The server accepted the address.
+    /// The server accepted it.
     Accepted = 1,
-    /// The server refused it with a 4xx reply.
+    /// The server refused it, or the message, with a 4xx reply.
     RefusedTemporary = 2,
-    /// The server refused it with a 5xx reply.
+    /// The server refused it, or the message, with a 5xx reply.
     RefusedPermanent = 3,
+    /// The end of the message was sent and no answer came.
+    Unknown = 4,
 }
 
 impl RecipientState {
     /// Every state, in the order of its number.
-    pub const ALL: [Self; 4] = [Self::NotTried, Self::Accepted, Self::RefusedTemporary, Self::RefusedPermanent];
+    pub const ALL: [Self; 5] =
+        [Self::NotTried, Self::Accepted, Self::RefusedTemporary, Self::RefusedPermanent, Self::Unknown];
 
     /// The constant's name behind `SMTP_RECIPIENT_`.
     #[must_use]
@@ -32,6 +35,7 @@ impl RecipientState {
             Self::Accepted => "ACCEPTED",
             Self::RefusedTemporary => "REFUSED_TEMPORARY",
             Self::RefusedPermanent => "REFUSED_PERMANENT",
+            Self::Unknown => "UNKNOWN",
         }
     }
 }
@@ -45,11 +49,19 @@ pub struct Envelope {
     text: String,
     sender_end: usize,
     recipients: Vec<Recipient>,
+    /// How many recipients are [`Course::Waiting`].
+    waiting: usize,
     size: Option<u64>,
     all_or_nothing: bool,
     eight_bit: bool,
+    binary: bool,
+    chunks: bool,
+    /// The content can be had more than once.
+    repeatable: bool,
     /// Some mailbox has characters beyond ASCII.
     smtputf8: bool,
+    /// The header has, or the caller says so.
+    header_utf8: bool,
     delivery: Delivery,
     envelope_id: String,
     extra_parameters: String,
@@ -59,8 +71,20 @@ pub struct Envelope {
 #[derive(Clone, Debug)]
 struct Recipient {
     end: usize,
+    course: Course,
     state: RecipientState,
     refusal: Option<Box<ServerReply>>,
+}
+
+/// How far a recipient is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    /// For a transaction to come.
+    Waiting,
+    /// In the present transaction.
+    Asked,
+    /// Nothing more will be done about it.
+    Settled,
 }
 
 impl Envelope {
@@ -70,9 +94,14 @@ impl Envelope {
         self.text.push_str(sender.as_str());
         self.sender_end = self.text.len();
         self.recipients.clear();
+        self.waiting = 0;
         self.size = None;
         self.all_or_nothing = false;
         self.eight_bit = false;
+        self.binary = false;
+        self.chunks = false;
+        self.repeatable = false;
+        self.header_utf8 = false;
         self.smtputf8 = matches!(sender, ReversePath::Mailbox(mailbox) if mailbox.needs_smtputf8());
         self.delivery = Delivery::default();
         self.envelope_id.clear();
@@ -84,7 +113,20 @@ impl Envelope {
     pub fn push(&mut self, recipient: Mailbox<'_>) {
         self.text.push_str(recipient.as_str());
         self.smtputf8 |= recipient.needs_smtputf8();
-        self.recipients.push(Recipient { end: self.text.len(), state: RecipientState::NotTried, refusal: None });
+        self.waiting += 1;
+        self.recipients.push(Recipient {
+            end: self.text.len(),
+            course: Course::Waiting,
+            state: RecipientState::NotTried,
+            refusal: None,
+        });
+    }
+
+    /// Adds the last recipient of another envelope, with what became of it.
+    pub fn push_last_of(&mut self, other: &Self) {
+        let (Some(index), Some(recipient)) = (other.len().checked_sub(1), other.recipients.last()) else { return };
+        self.text.push_str(other.recipient(index).unwrap_or_default());
+        self.recipients.push(Recipient { end: self.text.len(), ..recipient.clone() });
     }
 
     /// Tells the length of the message in octets, for SIZE (RFC 1870).
@@ -95,6 +137,44 @@ impl Envelope {
     /// Tells that the message has, or may have, octets beyond ASCII (RFC 6152).
     pub fn set_eight_bit(&mut self, eight_bit: bool) {
         self.eight_bit = eight_bit;
+    }
+
+    /// Tells that the message is not made of lines, and goes out as it is (RFC 3030).
+    pub fn set_binary(&mut self, binary: bool) {
+        self.binary = binary;
+    }
+
+    /// See [`Self::set_binary`].
+    #[must_use]
+    pub fn is_binary(&self) -> bool {
+        self.binary
+    }
+
+    /// Has the message sent with BDAT where the server knows it (RFC 3030).
+    pub fn set_chunks(&mut self, wanted: bool) {
+        self.chunks = wanted;
+    }
+
+    /// Whether BDAT is wanted or needed.
+    #[must_use]
+    pub fn prefers_chunks(&self) -> bool {
+        self.chunks || self.binary
+    }
+
+    /// Tells that the content can be had more than once, for further transactions.
+    pub fn set_repeatable(&mut self, repeatable: bool) {
+        self.repeatable = repeatable;
+    }
+
+    /// See [`Self::set_repeatable`].
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        self.repeatable
+    }
+
+    /// Has the message sent with SMTPUTF8 (RFC 6531) for the sake of its header.
+    pub fn set_header_utf8(&mut self, needed: bool) {
+        self.header_utf8 = needed;
     }
 
     /// Asks for notifications, with an identifier that was checked before.
@@ -129,8 +209,14 @@ impl Envelope {
 
     /// Whether some mailbox needs SMTPUTF8 (RFC 6531).
     #[must_use]
-    pub fn needs_smtputf8(&self) -> bool {
+    pub fn address_needs_smtputf8(&self) -> bool {
         self.smtputf8
+    }
+
+    /// Whether a mailbox or the header needs SMTPUTF8.
+    #[must_use]
+    pub fn needs_smtputf8(&self) -> bool {
+        self.smtputf8 || self.header_utf8
     }
 
     /// See [`Self::set_delivery`].
@@ -215,7 +301,42 @@ impl Envelope {
         self.recipients.iter().filter(|recipient| recipient.state == state).count()
     }
 
-    /// Writes down the reply to a recipient's RCPT command.
+    /// The domain of a recipient; empty if it has none.
+    #[must_use]
+    pub fn domain(&self, index: usize) -> &str {
+        let mailbox = self.recipient(index).unwrap_or_default();
+        mailbox.rsplit_once('@').map_or("", |(_, domain)| domain)
+    }
+
+    /// How many recipients wait for a transaction.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Whether a recipient waits for a transaction.
+    #[must_use]
+    pub fn is_waiting(&self, index: usize) -> bool {
+        self.recipients.get(index).is_some_and(|recipient| recipient.course == Course::Waiting)
+    }
+
+    /// Whether a recipient was accepted in the present transaction.
+    #[must_use]
+    pub fn is_hopeful(&self, index: usize) -> bool {
+        self.recipients.get(index).is_some_and(Recipient::is_hopeful)
+    }
+
+    /// Takes a recipient into the present transaction.
+    pub(super) fn ask(&mut self, index: usize) {
+        let Some(recipient) = self.recipients.get_mut(index) else { return };
+        if recipient.course == Course::Waiting {
+            recipient.course = Course::Asked;
+            self.waiting -= 1;
+        }
+    }
+
+    /// Writes down the reply to a recipient's RCPT command, or for LMTP to the end
+    /// of the message.
     pub(super) fn answer(&mut self, index: usize, reply: &Reply) {
         let Some(recipient) = self.recipients.get_mut(index) else { return };
         recipient.state = match reply.code() {
@@ -223,9 +344,50 @@ impl Envelope {
             400..=499 => RecipientState::RefusedTemporary,
             _ => RecipientState::RefusedPermanent,
         };
+        recipient.refusal = None;
         if recipient.state != RecipientState::Accepted {
             recipient.refusal = Some(Box::new(reply.to_record()));
         }
+    }
+
+    /// Writes down that a recipient was one too many, and has it wait.
+    pub(super) fn defer(&mut self, index: usize, reply: &Reply) {
+        let Some(recipient) = self.recipients.get_mut(index) else { return };
+        recipient.state = RecipientState::RefusedTemporary;
+        recipient.refusal = Some(Box::new(reply.to_record()));
+        if recipient.course == Course::Asked {
+            recipient.course = Course::Waiting;
+            self.waiting += 1;
+        }
+    }
+
+    /// Nothing more will change for a recipient.
+    pub(super) fn settle(&mut self, index: usize) {
+        if let Some(recipient) = self.recipients.get_mut(index) {
+            recipient.course = Course::Settled;
+        }
+    }
+
+    /// Writes down what became of the message for all recipients that were accepted
+    /// in the present transaction, with the reply if one decided it.
+    pub(super) fn settle_all(&mut self, outcome: Outcome, reply: Option<&ServerReply>) {
+        for recipient in self.recipients.iter_mut().filter(|recipient| recipient.is_hopeful()) {
+            recipient.course = Course::Settled;
+            recipient.state = match outcome {
+                Outcome::Accepted => RecipientState::Accepted,
+                Outcome::NotSent => RecipientState::NotTried,
+                Outcome::RejectedTemporary => RecipientState::RefusedTemporary,
+                Outcome::RejectedPermanent => RecipientState::RefusedPermanent,
+                Outcome::Unknown => RecipientState::Unknown,
+            };
+            recipient.refusal = reply.map(|reply| Box::new(reply.clone()));
+        }
+    }
+}
+
+impl Recipient {
+    fn is_hopeful(&self) -> bool {
+        self.course == Course::Asked && self.state == RecipientState::Accepted
     }
 }
 

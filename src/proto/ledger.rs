@@ -18,8 +18,12 @@ pub(super) enum Pending {
     Mail,
     Rcpt(u32),
     Data,
+    /// A chunk that is not the last one.
+    Chunk,
     /// The end of the content.
     End,
+    /// The end of the content, of which LMTP tells for each recipient.
+    EndFor(u32),
     /// The `.` that ends a DATA which ought not to have been accepted.
     EmptyEnd,
     Reset,
@@ -38,7 +42,8 @@ impl Pending {
             Self::Mail => Phase::Mail,
             Self::Rcpt(_) => Phase::Rcpt,
             Self::Data => Phase::Data,
-            Self::End | Self::EmptyEnd => Phase::End,
+            Self::Chunk => Phase::Content,
+            Self::End | Self::EndFor(_) | Self::EmptyEnd => Phase::End,
             Self::Reset => Phase::Reset,
             Self::Quit => Phase::Quit,
             Self::Other => Phase::Command,

@@ -18,6 +18,8 @@ pub enum Step {
     AwaitClose,
     /// Close at once with a reset instead of an orderly end.
     Reset,
+    /// Wait until the client closes, and take its next connection.
+    Accept,
     /// Wait so many milliseconds.
     Pause(u64),
 }
@@ -29,13 +31,14 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    /// Plays a script with the first client that connects.
+    /// Plays a script with the first client that connects, and with its next
+    /// connections where the script says so.
     pub fn start(script: Vec<Step>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let thread = std::thread::spawn(move || {
             let (stream, _) = listener.accept().map_err(|error| error.to_string())?;
-            play(stream, &script)
+            play(&listener, stream, &script)
         });
         Self { port, thread }
     }
@@ -46,9 +49,8 @@ impl Scripted {
     }
 }
 
-fn play(mut stream: TcpStream, script: &[Step]) -> Result<(), String> {
-    stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+fn play(listener: &TcpListener, mut stream: TcpStream, script: &[Step]) -> Result<(), String> {
+    prepare(&stream);
     for (number, step) in script.iter().enumerate() {
         match step {
             Step::Expect(expected) => {
@@ -73,14 +75,23 @@ fn play(mut stream: TcpStream, script: &[Step]) -> Result<(), String> {
                 socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
                 return Ok(());
             }
-            Step::AwaitClose => {
+            Step::AwaitClose | Step::Accept => {
                 let mut rest = Vec::new();
                 let _ = stream.read_to_end(&mut rest);
                 if !rest.is_empty() {
                     return Err(format!("step {number}: not expected: \"{}\"", rest.escape_ascii()));
                 }
+                if matches!(step, Step::Accept) {
+                    stream = listener.accept().map_err(|error| error.to_string())?.0;
+                    prepare(&stream);
+                }
             }
         }
     }
     Ok(())
+}
+
+fn prepare(stream: &TcpStream) {
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
 }

@@ -5,7 +5,7 @@
 use smtpclient::client::Property;
 use smtpclient::error::{Code, Phase};
 use smtpclient::ffi::*;
-use smtpclient::proto::Outcome;
+use smtpclient::proto::{Outcome, RecipientState};
 use std::ffi::{CStr, CString};
 
 /// A client that is released when dropped.
@@ -73,6 +73,42 @@ impl Smtp {
         self.outcome(unsafe {
             SmtpSendMessage(self.0, sender.as_ptr(), recipients.as_ptr(), message.as_ptr().cast(), message.len())
         })
+    }
+
+    pub fn create(&self, sender: &str, size: u64) -> Result<(), Failure> {
+        let sender = c(sender);
+        // SAFETY: a live string.
+        self.outcome(unsafe { SmtpCreateMessage(self.0, sender.as_ptr(), size) })
+    }
+
+    pub fn add_recipient(&self, address: &str) -> Result<(), Failure> {
+        let address = c(address);
+        // SAFETY: a live string.
+        self.outcome(unsafe { SmtpAddRecipient(self.0, address.as_ptr()) })
+    }
+
+    pub fn write(&self, content: &[u8]) -> Result<(), Failure> {
+        // SAFETY: live octets.
+        self.outcome(unsafe { SmtpWrite(self.0, content.as_ptr().cast(), content.len()) })
+    }
+
+    pub fn append_file(&self, path: &str) -> Result<(), Failure> {
+        let path = c(path);
+        // SAFETY: a live string.
+        self.outcome(unsafe { SmtpAppendFile(self.0, path.as_ptr()) })
+    }
+
+    pub fn close_message(&self) -> Result<(), Failure> {
+        self.outcome(SmtpCloseMessage(self.0))
+    }
+
+    /// What became of each recipient.
+    pub fn states(&self) -> Vec<&'static str> {
+        let mut count = 0;
+        // SAFETY: a live number.
+        assert_eq!(unsafe { SmtpGetRecipientCount(self.0, &raw mut count) }, 0);
+        let state = |index| RecipientState::ALL[self.recipient(index).0 as usize].name();
+        (0..count).map(state).collect()
     }
 
     pub fn send_file(&self, sender: &str, recipients: &str, path: &str) -> Result<(), Failure> {

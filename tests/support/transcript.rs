@@ -10,7 +10,18 @@ use std::path::Path;
 pub enum Action {
     Open,
     Auth(String, String),
-    Send { sender: String, recipients: String, content: Vec<u8> },
+    Send {
+        sender: String,
+        recipients: String,
+        content: Vec<u8>,
+    },
+    Create {
+        sender: String,
+        size: u64,
+    },
+    Recipient(String),
+    Write(Vec<u8>),
+    Close,
     Reset,
     Quit,
     Command(String, String),
@@ -18,8 +29,15 @@ pub enum Action {
     Server(Vec<u8>),
     Tls(bool),
     Ok,
-    Fail { code: String, phase: String },
+    Fail {
+        code: String,
+        phase: String,
+    },
     Outcome(String),
+    /// What became of each recipient.
+    Recipients(Vec<String>),
+    /// The server is left, and another session begins over a new connection.
+    Reconnect,
 }
 
 /// One conversation.
@@ -34,6 +52,9 @@ pub struct Transcript {
     pub envelope_id: String,
     pub leave_out: bool,
     pub parameters: String,
+    pub lmtp: bool,
+    pub chunking: i64,
+    pub binary: bool,
     pub actions: Vec<Action>,
 }
 
@@ -50,6 +71,9 @@ impl Transcript {
             envelope_id: String::new(),
             leave_out: false,
             parameters: String::new(),
+            lmtp: false,
+            chunking: 1,
+            binary: false,
             actions: Vec::new(),
         }
     }
@@ -84,7 +108,7 @@ fn parse(path: &Path) -> Transcript {
     let mut transcript = Transcript::new(path.file_stem().expect("a name").to_string_lossy());
     for line in text.lines() {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-        let words: Vec<&str> = rest.splitn(4, ' ').collect();
+        let words: Vec<&str> = rest.splitn(if word == "recipients" { 100 } else { 4 }, ' ').collect();
         let action = match (word, words.as_slice()) {
             ("#", _) => continue,
             ("set", ["security", mode]) => {
@@ -118,12 +142,33 @@ fn parse(path: &Path) -> Transcript {
                 transcript.parameters = rest.trim_start_matches("parameters ").to_owned();
                 continue;
             }
+            ("set", ["lmtp"]) => {
+                transcript.lmtp = true;
+                continue;
+            }
+            ("set", ["chunking", choice]) => {
+                transcript.chunking =
+                    ["never", "needed", "always"].iter().position(|c| c == choice).expect("a choice") as i64;
+                continue;
+            }
+            ("set", ["binary"]) => {
+                transcript.binary = true;
+                continue;
+            }
             ("set", ["all-or-nothing"]) => {
                 transcript.all_or_nothing = true;
                 continue;
             }
             ("do", ["command", verb, parameters @ ..]) => Action::Command((*verb).into(), parameters.join(" ")),
             ("do", ["open"]) => Action::Open,
+            ("do", ["create", sender, size]) => {
+                Action::Create { sender: (*sender).into(), size: size.parse().expect("a number") }
+            }
+            ("do", ["recipient", address]) => Action::Recipient((*address).into()),
+            ("do", ["write", ..]) => Action::Write(unescaped(rest.trim_start_matches("write "))),
+            ("do", ["close"]) => Action::Close,
+            ("reconnect", _) => Action::Reconnect,
+            ("recipients", names) => Action::Recipients(names.iter().map(|name| (*name).to_owned()).collect()),
             ("do", ["reset"]) => Action::Reset,
             ("do", ["quit"]) => Action::Quit,
             ("do", ["auth", user, password]) => Action::Auth((*user).into(), (*password).into()),

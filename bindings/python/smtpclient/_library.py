@@ -42,6 +42,35 @@ class SmtpRecipient(ctypes.Structure):
     ]
 
 
+class SmtpMessageInfo(ctypes.Structure):
+    """The message for SmtpSubmitMessage."""
+
+    # What it points to must be kept by whoever fills it in.
+    _fields_ = [
+        ("size", c_uint32),
+        ("reserved", c_uint32),
+        ("sender", c_char_p),
+        ("recipients", c_char_p),
+        ("message", c_void_p),
+        ("length", c_size_t),
+        ("path", c_char_p),
+    ]
+
+
+class SmtpServerInfo(ctypes.Structure):
+    """The server for SmtpSubmitMessage."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("port", c_uint32),
+        ("host", c_char_p),
+        ("user", c_char_p),
+        ("password", c_char_p),
+        ("timeout_ms", c_uint32),
+        ("options", c_uint32),
+    ]
+
+
 SmtpEventCallback = CFUNCTYPE(c_int32, POINTER(SmtpEvent), c_void_p)
 SmtpDestroyCallback = CFUNCTYPE(None, c_void_p)
 SmtpReadCallback = CFUNCTYPE(c_int64, c_void_p, c_size_t, c_void_p)
@@ -60,6 +89,14 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpSendMessage": (c_int32, [_CLIENT, c_char_p, c_char_p, c_void_p, c_size_t]),
     "SmtpSendFile": (c_int32, [_CLIENT, c_char_p, c_char_p, c_char_p]),
     "SmtpSendStream": (c_int32, [_CLIENT, c_char_p, c_char_p, c_uint64, SmtpReadCallback, c_void_p]),
+    "SmtpCreateMessage": (c_int32, [_CLIENT, c_char_p, c_uint64]),
+    "SmtpAddRecipient": (c_int32, [_CLIENT, c_char_p]),
+    "SmtpWrite": (c_int32, [_CLIENT, c_void_p, c_size_t]),
+    "SmtpAppendMessage": (c_int32, [_CLIENT, c_void_p, c_size_t]),
+    "SmtpAppendFile": (c_int32, [_CLIENT, c_char_p]),
+    "SmtpAppendStream": (c_int32, [_CLIENT, SmtpReadCallback, c_void_p]),
+    "SmtpCloseMessage": (c_int32, [_CLIENT]),
+    "SmtpSubmitMessage": (c_int32, [_CLIENT, POINTER(SmtpMessageInfo), POINTER(SmtpServerInfo)]),
     "SmtpGetRecipientCount": (c_int32, [_CLIENT, POINTER(c_size_t)]),
     "SmtpGetRecipient": (c_int32, [_CLIENT, c_size_t, POINTER(SmtpRecipient)]),
     "SmtpGetRecipientString": (

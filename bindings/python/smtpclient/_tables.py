@@ -18,6 +18,7 @@ OPTION_TRUSTEDSITE = 2048
 OPTION_SECURE = 4096
 OPTION_SECURE_IMPLICIT = 8192
 OPTION_BASIC = 65536
+OPTION_LMTP = 131072
 
 # Bits of SMTP_PROPERTY_DELIVERY_OPTIONS.
 DELIVERY_NOTIFY_NEVER = 32768
@@ -33,6 +34,11 @@ TLS_NONE = 1
 TLS_REQUIRED = 2
 TLS_IMPLICIT = 3
 
+# Values of SMTP_PROPERTY_CHUNKING: when to send with BDAT.
+CHUNKING_NEVER = 0
+CHUNKING_WHEN_NEEDED = 1
+CHUNKING_ALWAYS = 2
+
 # Values of SMTP_PROPERTY_OUTCOME: what became of the last message.
 OUTCOME_NOT_SENT = 0
 OUTCOME_ACCEPTED = 1
@@ -40,11 +46,12 @@ OUTCOME_REJECTED_TEMPORARY = 2
 OUTCOME_REJECTED_PERMANENT = 3
 OUTCOME_UNKNOWN = 4
 
-# States of SmtpRecipient: what the server said of one recipient.
+# States of SmtpRecipient: what became of the message for one recipient.
 RECIPIENT_NOT_TRIED = 0
 RECIPIENT_ACCEPTED = 1
 RECIPIENT_REFUSED_TEMPORARY = 2
 RECIPIENT_REFUSED_PERMANENT = 3
+RECIPIENT_UNKNOWN = 4
 
 # Texts of SmtpGetRecipientString.
 RECIPIENT_TEXT_ADDRESS = 1
@@ -96,8 +103,8 @@ class PropertyRow(NamedTuple):
 
 
 PROPERTIES: dict[str, PropertyRow] = {
-    "host": PropertyRow(1, "text", "rw", "The server's host name or address, for SmtpConnect without one. An IPv6 address may stand in brackets."),
-    "port": PropertyRow(2, "integer", "rw", "The server's port, for SmtpConnect without one. 0 means 25, or 465 with implicit TLS."),
+    "host": PropertyRow(1, "text", "rw", "The server's host name or address, for SmtpConnect without one. An IPv6 address may stand in brackets. A path that begins with a slash is a Unix socket."),
+    "port": PropertyRow(2, "integer", "rw", "The server's port, for SmtpConnect without one. 0 means 25, or 465 with implicit TLS, or 24 with LMTP."),
     "user": PropertyRow(3, "text", "rw", "The user name, for SmtpAuthenticate without one."),
     "password": PropertyRow(4, "text", "w", "The password, for SmtpAuthenticate without one. Can be set but not read; wiped from memory on release."),
     "options": PropertyRow(5, "integer", "rw", "The SMTP_OPTION_ bits, for SmtpConnect without any."),
@@ -111,6 +118,10 @@ PROPERTIES: dict[str, PropertyRow] = {
     "envelope_id": PropertyRow(13, "text", "rw", "An identifier that notifications bring back (ENVID, RFC 3461 section 4.4): printable ASCII, at most 100 characters."),
     "leave_out": PropertyRow(14, "integer", "rw", "1 has notifications left out where the server does not offer them, instead of the message failing."),
     "mail_parameters": PropertyRow(15, "text", "rw", "Further parameters of MAIL as they stand on the line, separated by blanks (RFC 5321 section 4.1.2); not compared with what the server offers."),
+    "chunking": PropertyRow(16, "integer", "rw", "When to send with BDAT instead of DATA (RFC 3030), one of the SMTP_CHUNKING_ constants: never, when the message needs it, or whenever the server offers it."),
+    "binary": PropertyRow(17, "integer", "rw", "1 sends the message octet for octet, without any repair (BODY=BINARYMIME, RFC 3030); an error before anything is sent where the server does not offer BINARYMIME and CHUNKING."),
+    "strict_line_ends": PropertyRow(18, "integer", "rw", "1 refuses a message with a bare CR or LF (SMTP_ERROR_LINE_END, with the line) instead of repairing it. In memory and in a file that is found before anything is sent; from a reader, the connection is closed at that line."),
+    "smtputf8": PropertyRow(19, "integer", "rw", "1 asks for SMTPUTF8 (RFC 6531) with every message. Not needed for addresses, nor for a header that is in memory or within the first 64 KiB of a file: those are looked at."),
     "timeout": PropertyRow(20, "integer", "rw", "The limit of one call as a whole, in milliseconds; 0 is none. Whichever limit is nearer counts."),
     "timeout_resolve": PropertyRow(21, "integer", "rw", "The limit for looking the host name up, in milliseconds; 0 is none."),
     "timeout_connect": PropertyRow(22, "integer", "rw", "The limit for making the TCP connection, all addresses together, in milliseconds; 0 is none."),
@@ -197,6 +208,10 @@ ERRORS: dict[int, tuple[str, int]] = {
     -2147201003: ("SMTP_ERROR_READER", 1),
     -2147201002: ("SMTP_ERROR_UNSUITABLE_COMMAND", 1),
     -2147201001: ("SMTP_ERROR_EXTENSION_UNAVAILABLE", 1),
+    -2147201000: ("SMTP_ERROR_MESSAGE_OPEN", 1),
+    -2147200999: ("SMTP_ERROR_NO_MESSAGE_OPEN", 1),
+    -2147200998: ("SMTP_ERROR_TOO_MANY_RECIPIENTS", 1),
+    -2147200997: ("SMTP_ERROR_LINE_END", 1),
     -2147200767: ("SMTP_ERROR_SERVER_CLOSING", 2),
     -2147200766: ("SMTP_ERROR_SERVER_REFUSED", 2),
     -2147200765: ("SMTP_ERROR_PROTOCOL", 2),

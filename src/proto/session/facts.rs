@@ -3,6 +3,7 @@
 use super::{Session, State};
 use crate::proto::capabilities::Capabilities;
 use crate::proto::envelope::Envelope;
+use crate::proto::moment::Moment;
 use crate::proto::outcome::Outcome;
 use crate::proto::reply::Reply;
 use crate::proto::sasl::Mechanism;
@@ -41,7 +42,7 @@ impl Session {
     /// The fate of the last message.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
-        self.mail.outcome
+        self.mail.outcome()
     }
 
     /// The last message's envelope, with what became of each recipient.
@@ -55,6 +56,18 @@ impl Session {
     #[must_use]
     pub fn has_final_reply(&self) -> bool {
         self.mail.end_sent && self.mail.outcome != Outcome::Unknown
+    }
+
+    /// Whether a message was begun and is not complete.
+    #[must_use]
+    pub fn is_message_open(&self) -> bool {
+        matches!(self.state, State::Building | State::Paused)
+    }
+
+    /// When something last moved.
+    #[must_use]
+    pub fn since(&self) -> Moment {
+        self.since
     }
 
     /// How many octets of the message were taken from the source.

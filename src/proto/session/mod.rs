@@ -1,7 +1,9 @@
 //! The session: the one place where the state of an SMTP conversation changes.
-//! This file has what the caller and the driver do, [`replies`] what each reply
-//! changes, [`transaction`] the order in which an envelope goes out, and [`facts`]
-//! what can be asked.
+//! This file has the caller's commands and what is to be done next, [`handle`]
+//! what the world did, [`replies`] what each reply changes, [`transaction`] the
+//! order in which an envelope goes out, [`content`] how the message follows,
+//! [`stepwise`] the same by the caller's own commands, [`renewal`] how one session
+//! takes over from another, and [`facts`] what can be asked.
 //!
 //! Rules they keep:
 //!
@@ -18,22 +20,25 @@
 //!    for good: what the other side believes can no longer be known.
 //!
 //! How to drive it: call one command ([`Session::open`], [`Session::authenticate`],
-//! [`Session::send`], [`Session::reset`], [`Session::quit`]), then do what
+//! [`Session::send`], [`Session::reset`], [`Session::quit`] and their like), then do what
 //! [`Session::want`] says and report it with the `handle_` methods, until it says
 //! [`Want::Done`]; then take the result with [`Session::take_result`].
 
+mod content;
 mod facts;
+mod handle;
+mod renewal;
 mod replies;
+mod stepwise;
 mod transaction;
 
 use crate::error::{Code, Error, Phase, Result};
 use crate::proto::address::HostName;
 use crate::proto::capabilities::Capabilities;
 use crate::proto::command::{Command, CommandText};
-use crate::proto::dot::DotStuffer;
 use crate::proto::envelope::Envelope;
 use crate::proto::ledger::{Ledger, Pending};
-use crate::proto::limits::{MAX_AUTH_LINE, MAX_COMMAND_LINE, OUTPUT_CHUNK};
+use crate::proto::limits::{MAX_AUTH_LINE, MAX_COMMAND_LINE};
 use crate::proto::moment::Moment;
 use crate::proto::outbox::Outbox;
 use crate::proto::outcome::Outcome;
@@ -43,6 +48,7 @@ use crate::proto::secret::Secret;
 use crate::proto::timeouts::Timeouts;
 use crate::proto::trace::{Record, Trace};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use transaction::Transaction;
 
 /// How TLS is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +79,8 @@ pub struct Config {
     pub private_path: bool,
     /// The caller allows a password in the clear.
     pub insecure_auth: bool,
+    /// Speak LMTP instead of SMTP (RFC 2033).
+    pub lmtp: bool,
 }
 
 /// What the driver has to do next.
@@ -82,6 +90,10 @@ pub enum Want {
     Write,
     /// Give content with [`Session::content`] or [`Session::finish_content`].
     Content,
+    /// Have the source begin anew and report it with [`Session::handle_rewound`].
+    Rewind,
+    /// Go on over a new connection, with the session that [`Session::renewed`] gives.
+    Renew,
     /// Wait for input.
     Read,
     /// Make the TLS handshake and report it with [`Session::handle_tls`].
@@ -104,40 +116,24 @@ enum State {
     Auth,
     /// From MAIL to the reply to DATA.
     Envelope,
+    /// Between the commands of a message that the caller gives one by one.
+    Building,
     /// The server waits for content.
     Content,
+    /// What the present call gave of the content is to be sent.
+    Pausing,
+    /// Between two calls that give content.
+    Paused,
     /// The end of the content is queued or sent.
     End,
     /// RSET or QUIT is under way.
     Simple,
+    /// QUIT is under way, with another session to follow.
+    Leaving,
+    /// That session is due.
+    Left,
     /// See rule 5.
     Closed,
-}
-
-/// The command of a transaction that is queued next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Next {
-    Reset,
-    Mail,
-    Rcpt(u32),
-    Data,
-    #[default]
-    Nothing,
-}
-
-/// The message under way, or the last one.
-#[derive(Debug, Default)]
-struct Transaction {
-    envelope: Envelope,
-    /// The present command is this message, not another one.
-    running: bool,
-    next: Next,
-    accepted: usize,
-    refusal: Option<Box<Error>>,
-    stuffer: DotStuffer,
-    end_sent: bool,
-    outcome: Outcome,
-    content_octets: u64,
 }
 
 /// One SMTP conversation over one connection.
@@ -155,6 +151,12 @@ pub struct Session {
     exchange: Option<Exchange>,
     authenticated: Option<Mechanism>,
     mail: Transaction,
+    /// How many transactions were begun.
+    transactions: u32,
+    /// What logged in, where another session may have to.
+    credentials: Option<Credentials>,
+    /// The session goes on with what another has begun.
+    resumes: bool,
     /// The verb of the last command of the caller's own.
     verb: String,
     /// The server still holds a transaction that came to nothing.
@@ -184,6 +186,9 @@ impl Session {
             exchange: None,
             authenticated: None,
             mail: Transaction::default(),
+            transactions: 0,
+            credentials: None,
+            resumes: false,
             verb: String::new(),
             stale_transaction: false,
             since: Moment::default(),
@@ -226,10 +231,13 @@ impl Session {
             line.extend_from_slice(initial.expose());
         } else {
             // The response waits for the challenge.
-            exchange = Exchange::new(mechanism, credentials);
+            exchange = Exchange::new(mechanism, credentials.clone());
         }
         line.extend_from_slice(b"\r\n");
         let line = Secret::new(line);
+        if self.capabilities.limits.mail.is_some() {
+            self.credentials = Some(credentials);
+        }
         self.since = now;
         self.mail.running = false;
         self.state = State::Auth;
@@ -238,57 +246,24 @@ impl Session {
         Ok(())
     }
 
-    /// Starts a transaction. The envelope is taken over; in its place is left
-    /// the one of the transaction before, to be filled anew.
+    /// Sends a message. The envelope is taken over; in its place is left the one of
+    /// the message before, to be filled anew.
     ///
     /// # Errors
     ///
-    /// Before anything is sent: `NOT_CONNECTED`, `NO_RECIPIENTS`, `MESSAGE_TOO_LARGE`.
+    /// Before anything is sent: `NOT_CONNECTED`, `NO_RECIPIENTS`, `MESSAGE_TOO_LARGE`,
+    /// or what the message needs and the server lacks.
     pub fn send(&mut self, envelope: &mut Envelope, now: Moment) -> Result<()> {
-        std::mem::swap(&mut self.mail.envelope, envelope);
-        let envelope = &self.mail.envelope;
-        self.mail.outcome = Outcome::NotSent;
-        self.mail.end_sent = false;
-        self.expect_ready()?;
-        if envelope.is_empty() {
+        self.take_envelope(envelope)?;
+        if self.mail.envelope.is_empty() {
             return Err(Error::caller(Code::NO_RECIPIENTS, "the list of recipients is empty"));
         }
-        if let (Some(limit @ 1..), Some(size)) = (self.capabilities.size, envelope.size())
-            && size > limit
-        {
-            let what = format!("the message has {size} octets and the server accepts at most {limit}");
-            return Err(Error::caller(Code::MESSAGE_TOO_LARGE, what));
-        }
         self.expect_offered()?;
-        self.mail.running = true;
-        self.mail.next = if self.stale_transaction { Next::Reset } else { Next::Mail };
-        self.mail.accepted = 0;
-        self.mail.refusal = None;
-        self.mail.content_octets = 0;
-        self.mail.stuffer = DotStuffer::default();
-        self.state = State::Envelope;
+        self.mail.stepwise = false;
+        self.mail.keeps_open = false;
         self.since = now;
-        self.pump();
+        self.begin_transaction();
         Ok(())
-    }
-
-    /// Gives the next piece of the message; only when [`Want::Content`] was said.
-    pub fn content(&mut self, piece: &[u8], now: Moment) {
-        if self.state == State::Content {
-            self.since = now;
-            self.mail.content_octets += piece.len() as u64;
-            self.mail.stuffer.push(piece, self.out.buffer());
-        }
-    }
-
-    /// Ends the message; only when [`Want::Content`] was said.
-    pub fn finish_content(&mut self, now: Moment) {
-        if self.state == State::Content {
-            self.since = now;
-            self.mail.stuffer.finish(self.out.buffer());
-            self.ledger.enter(Pending::End, self.out.queued());
-            self.state = State::End;
-        }
     }
 
     /// Sends RSET (RFC 5321 section 4.1.1.5).
@@ -297,7 +272,15 @@ impl Session {
     ///
     /// `NOT_CONNECTED`, before anything is sent.
     pub fn reset(&mut self, now: Moment) -> Result<()> {
-        self.expect_ready()?;
+        if self.state == State::Paused && !self.mail.chunked {
+            let what = "a message that was begun cannot be taken back on this connection";
+            let remedy = "Complete it with SmtpCloseMessage, or drop it with SmtpDisconnect.";
+            return Err(Error::caller(Code::MESSAGE_OPEN, what).with_remedy(remedy));
+        }
+        if self.state != State::Paused {
+            self.expect_between()?;
+        }
+        self.mail.open = false;
         self.simple(&Command::Reset, Pending::Reset, now);
         Ok(())
     }
@@ -308,7 +291,7 @@ impl Session {
     ///
     /// `NOT_CONNECTED`, before anything is sent.
     pub fn command(&mut self, command: &CommandText, now: Moment) -> Result<()> {
-        self.expect_ready()?;
+        self.expect_between()?;
         command.verb().clone_into(&mut self.verb);
         self.simple(&Command::Other(command), Pending::Other, now);
         Ok(())
@@ -320,7 +303,8 @@ impl Session {
     ///
     /// `NOT_CONNECTED`, before anything is sent.
     pub fn quit(&mut self, now: Moment) -> Result<()> {
-        self.expect_ready()?;
+        self.expect_between()?;
+        self.mail.open = false;
         self.simple(&Command::Quit, Pending::Quit, now);
         Ok(())
     }
@@ -337,86 +321,6 @@ impl Session {
     }
 }
 
-// What the world did
-impl Session {
-    /// Takes octets from the server.
-    pub fn handle_input(&mut self, mut input: &[u8], now: Moment) {
-        while !input.is_empty() && self.state != State::Closed {
-            match self.parser.feed(input) {
-                Ok((used, complete)) => {
-                    input = &input[used..];
-                    if complete {
-                        self.since = now;
-                        self.handle_reply(!input.is_empty());
-                    }
-                }
-                Err(error) => self.fail(error),
-            }
-        }
-    }
-
-    /// Takes note that the first `count` octets of [`Self::output`] were given
-    /// to the stream; more may be queued by it.
-    pub fn handle_written(&mut self, count: usize, now: Moment) {
-        self.out.advance(count);
-        self.since = now;
-        self.pump();
-    }
-
-    /// Takes note that everything written has left this machine's program.
-    pub fn handle_flushed(&mut self) {
-        if self.state == State::End && self.out.waiting().is_empty() {
-            self.mail.end_sent = true;
-            self.mail.outcome = Outcome::Unknown;
-        }
-    }
-
-    /// Takes note that TLS is up, with a verified certificate or without.
-    pub fn handle_tls(&mut self, verified: bool, now: Moment) {
-        let before_greeting = self.tls.is_none() && self.config.security == Security::Implicit;
-        self.since = now;
-        self.tls = Some(verified);
-        self.capabilities = Capabilities::default();
-        self.state = State::Opening;
-        if before_greeting {
-            self.ledger.enter(Pending::Greeting, self.out.queued());
-        } else {
-            self.greet();
-        }
-    }
-
-    /// Takes note that the server closed the connection.
-    pub fn handle_end_of_stream(&mut self) {
-        if self.ledger.oldest() == Some(Pending::Quit) {
-            return self.succeed(State::Closed);
-        }
-        let phase = self.phase();
-        let partial = if self.parser.is_partial() { " in the middle of a reply" } else { "" };
-        let what = format!("the server closed the connection{partial} while {}", phase.doing());
-        self.fail(Error::new(Code::CONNECTION_CLOSED, phase, what));
-    }
-
-    /// Takes note that the wire failed, the caller cancelled, or the content
-    /// could not be had.
-    pub fn handle_failure(&mut self, error: Box<Error>) {
-        self.fail(error);
-    }
-
-    /// Takes note that [`Self::deadline`] has passed.
-    pub fn handle_timeout(&mut self) {
-        let phase = self.phase();
-        let limit = self.config.timeouts.of(phase);
-        let what = format!("no progress within {limit} ms while {}", phase.doing());
-        let error = Error::new(Code::TIMEOUT, phase, what);
-        self.fail(match phase {
-            Phase::Greeting if self.tls.is_none() => error.with_remedy(
-                "The server may wait for TLS before it speaks (usual on port 465): try implicit TLS, or allow more time.",
-            ),
-            _ => error,
-        });
-    }
-}
-
 // What to do next, and what is known
 impl Session {
     /// What the driver has to do next.
@@ -425,7 +329,11 @@ impl Session {
         let waiting = self.out.waiting().len();
         if self.done {
             Want::Done
-        } else if self.state == State::Content && waiting < OUTPUT_CHUNK && self.out.is_whole() {
+        } else if self.state == State::Left {
+            Want::Renew
+        } else if self.state == State::Content && self.mail.rewind {
+            Want::Rewind
+        } else if self.state == State::Content && self.takes_content() {
             Want::Content
         } else if waiting > 0 {
             Want::Write
@@ -453,7 +361,7 @@ impl Session {
     pub fn phase(&self) -> Phase {
         match (self.state, self.ledger.oldest()) {
             (State::Handshake, _) => Phase::Tls,
-            (State::Content, _) => Phase::Content,
+            (State::Content | State::Pausing, _) => Phase::Content,
             // The end is not awaited before all of the content is on its way.
             (State::End, _) if !self.mail.end_sent => Phase::Content,
             (_, Some(pending)) => pending.phase(),
@@ -500,10 +408,23 @@ impl Session {
 // Helpers
 impl Session {
     fn expect_ready(&self) -> Result<()> {
-        if self.state == State::Ready {
-            return Ok(());
+        match self.state {
+            State::Ready => Ok(()),
+            State::Building | State::Paused => {
+                Err(Error::caller(Code::MESSAGE_OPEN, "a message was begun with SmtpCreateMessage and is not complete"))
+            }
+            _ => Err(Error::caller(Code::NOT_CONNECTED, "the connection is closed")),
         }
-        Err(Error::caller(Code::NOT_CONNECTED, "the connection is closed"))
+    }
+
+    /// A command may also stand between the commands of a message.
+    fn expect_between(&self) -> Result<()> {
+        if self.state == State::Building { Ok(()) } else { self.expect_ready() }
+    }
+
+    /// Where the session rests when no command is under way.
+    fn rest(&self) -> State {
+        if self.mail.open { State::Building } else { State::Ready }
     }
 
     fn expect_private_path(&self) -> Result<()> {
@@ -551,28 +472,7 @@ impl Session {
         self.done = true;
         self.failure = result.err();
     }
-
-    /// Ends the session (rule 5).
-    fn fail(&mut self, mut error: Box<Error>) {
-        if error.phase == Phase::Idle {
-            error.phase = self.phase();
-        }
-        self.ledger.clear();
-        self.out.clear();
-        self.exchange = None;
-        // The first cause is the one to tell; and a message that was taken stays taken.
-        if self.done && (self.failure.is_some() || self.mail.running) {
-            self.state = State::Closed;
-            return;
-        }
-        if matches!(self.state, State::End) && self.mail.outcome == Outcome::Unknown {
-            error.what.push_str("; the end of the message had been sent, so it may have been delivered");
-            error.remedy = Some("Find out whether it arrived before you send it again.".into());
-        }
-        self.conclude(Err(error), State::Closed);
-    }
 }
-
 fn encode(octets: &Secret) -> Result<Secret> {
     // An empty response is written as "=" (RFC 4954 section 4).
     if octets.is_empty() {

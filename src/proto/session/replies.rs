@@ -1,9 +1,11 @@
 //! What each reply changes: one function for each command that is answered.
 
-use super::{Next, Outcome, Session, State, encode};
+use super::transaction::Next;
+use super::{Outcome, Session, State, encode};
 use crate::error::{Code, Error, Phase};
 use crate::proto::capabilities::Capabilities;
 use crate::proto::command::Command;
+use crate::proto::envelope::RecipientState;
 use crate::proto::ledger::Pending;
 use crate::proto::secret::Secret;
 use crate::proto::session::Security;
@@ -18,8 +20,12 @@ impl Session {
             return;
         }
         if code != 421 && !self.ledger.may_be_answered(self.out.written()) {
-            let what = "the server answered a command that had not been sent yet".into();
-            let error = self.refusal(Code::PROTOCOL, self.phase(), what);
+            // A chunk behind one that was refused may be refused before it is there.
+            let refused = self.mail.refusal.take().filter(|_| self.mail.chunked);
+            let error = refused.unwrap_or_else(|| {
+                let what = "the server answered a command that had not been sent yet".into();
+                self.refusal(Code::PROTOCOL, self.phase(), what)
+            });
             return self.fail(error);
         }
         let Some(pending) = self.ledger.strike() else {
@@ -36,12 +42,14 @@ impl Session {
             Pending::Auth => self.on_auth(),
             Pending::AuthCancel => self.on_auth_cancelled(),
             Pending::Mail => self.on_mail(),
-            Pending::Rcpt(index) => self.on_rcpt(index),
+            Pending::Rcpt(index) => self.on_rcpt(index as usize),
             Pending::Data => self.on_data(),
+            Pending::Chunk => self.on_chunk(),
             Pending::End => self.on_end(),
+            Pending::EndFor(index) => self.on_end_for(index as usize),
             Pending::EmptyEnd => self.on_empty_end(),
             Pending::Reset => self.on_reset(),
-            Pending::Quit => self.succeed(State::Closed),
+            Pending::Quit => self.finish_quit(),
             Pending::Other => self.on_other(),
         }
         self.pump();
@@ -62,10 +70,11 @@ impl Session {
             return self.secure_or_finish();
         }
         // RFC 5321 section 3.2: a server that does not know EHLO is greeted with HELO.
-        if self.parser.reply().code() >= 500 {
+        if self.parser.reply().code() >= 500 && !self.config.lmtp {
             return self.queue(&Command::Helo(&self.config.local_name.clone()), Pending::Helo);
         }
-        let error = self.refusal(Code::COMMAND_REJECTED, Phase::Ehlo, "the server refused EHLO".into());
+        let verb = if self.config.lmtp { "LHLO" } else { "EHLO" };
+        let error = self.refusal(Code::COMMAND_REJECTED, Phase::Ehlo, format!("the server refused {verb}"));
         self.fail(error);
     }
 
@@ -98,7 +107,7 @@ impl Session {
         let code = self.parser.reply().code();
         if self.parser.reply().is_positive() {
             self.authenticated = self.exchange.take().map(|exchange| exchange.mechanism());
-            return self.succeed(State::Ready);
+            return if self.resumes { self.go_on() } else { self.succeed(State::Ready) };
         }
         if code == 334 {
             let answer = self.answer_challenge();
@@ -109,6 +118,7 @@ impl Session {
             };
         }
         let mechanism = self.exchange.take().map_or("AUTH", |exchange| exchange.mechanism().name());
+        self.credentials = None;
         let what = format!("the server did not accept the login by {mechanism}");
         let mut error = self.refusal(Code::AUTHENTICATION_FAILED, Phase::Auth, what);
         error.remedy = match code {
@@ -118,6 +128,10 @@ impl Session {
             503 => Some("The session is logged in already, or the server does not want a login here.".into()),
             _ => None,
         };
+        if self.resumes {
+            // Without the login the message cannot go on.
+            return self.fail(error);
+        }
         self.conclude(Err(error), State::Ready);
     }
 
@@ -138,6 +152,10 @@ impl Session {
         let mechanism = self.exchange.take().map_or("AUTH", |exchange| exchange.mechanism().name());
         let what = format!("the server's challenge does not belong to a login by {mechanism}");
         let error = self.refusal(Code::PROTOCOL, Phase::Auth, what);
+        self.credentials = None;
+        if self.resumes {
+            return self.fail(error);
+        }
         self.conclude(Err(error), State::Ready);
     }
 
@@ -145,6 +163,7 @@ impl Session {
         let reply = self.parser.reply();
         if reply.is_positive() {
             self.stale_transaction = true;
+            self.mail.open = self.mail.stepwise;
             return;
         }
         if !reply.is_negative() {
@@ -158,7 +177,7 @@ impl Session {
         self.mail.next = Next::Nothing;
     }
 
-    fn on_rcpt(&mut self, index: u32) {
+    fn on_rcpt(&mut self, index: usize) {
         let reply = self.parser.reply();
         if !reply.is_positive() && !reply.is_negative() {
             return self.handle_unexpected(Phase::Rcpt);
@@ -167,8 +186,18 @@ impl Session {
             // MAIL was refused: this reply says nothing of the recipient.
             return;
         }
-        self.mail.envelope.answer(index as usize, reply);
-        self.mail.accepted += usize::from(reply.is_positive());
+        if self.is_one_too_many() {
+            return self.defer_recipient(index);
+        }
+        self.mail.envelope.answer(index, reply);
+        if reply.is_positive() {
+            self.mail.accepted += 1;
+        } else if self.mail.stepwise {
+            let address = self.mail.envelope.recipient(index).unwrap_or_default().to_owned();
+            let what = format!("the server refused the recipient <{address}>");
+            let error = self.refusal(Code::RECIPIENT_REJECTED, Phase::Rcpt, what).with_address(address);
+            self.mail.refusal = Some(error);
+        }
     }
 
     fn on_data(&mut self) {
@@ -176,6 +205,12 @@ impl Session {
         let deliverable = self.mail.refusal.is_none() && self.mail.accepted > 0;
         match reply.code() {
             354 if deliverable => self.state = State::Content,
+            354 if self.config.lmtp => {
+                // Its end would have no reply at all (RFC 2033 section 4.2).
+                let what = "the server waits for a message, and has accepted no recipient".into();
+                let error = self.refusal(Code::PROTOCOL, Phase::Data, what);
+                self.fail(error);
+            }
             // RFC 2920 section 3.1: nobody would get it, so it is ended at once.
             354 => {
                 self.out.buffer().extend_from_slice(b".\r\n");
@@ -185,27 +220,93 @@ impl Session {
                 self.mail.outcome = Outcome::of_refusal(reply.code());
                 let what = "the server refused to take the message (DATA)".into();
                 self.mail.refusal = Some(self.refusal(Code::DATA_REJECTED, Phase::Data, what));
+                self.settle_refused();
             }
             400.. => {}
             _ => self.handle_unexpected(Phase::Data),
         }
     }
 
-    fn on_end(&mut self) {
+    /// A chunk that is refused is the end of the message: what is queued of it still
+    /// goes out, as the server waits for it.
+    fn on_chunk(&mut self) {
         let reply = self.parser.reply();
         if reply.is_positive() {
-            self.mail.outcome = Outcome::Accepted;
+            return;
+        }
+        if !reply.is_negative() {
+            return self.handle_unexpected(Phase::Content);
+        }
+        if self.mail.refusal.is_none() {
+            let outcome = Outcome::of_refusal(reply.code());
+            let what = "the server refused a part of the message (BDAT)".into();
+            self.mail.refusal = Some(self.refusal(Code::MESSAGE_REJECTED, Phase::Content, what));
+            if self.state != State::End {
+                self.mail.outcome = outcome;
+                self.settle_refused();
+            }
+        }
+        if self.state != State::End {
+            self.mail.chunk.clear();
+            self.mail.next = Next::Nothing;
+            self.state = State::Envelope;
+        }
+    }
+
+    fn on_end(&mut self) {
+        let reply = self.parser.reply();
+        if reply.is_positive() && self.mail.refusal.is_none() {
             self.stale_transaction = false;
-            return self.succeed(State::Ready);
+            return self.end_accepted();
         }
         if !reply.is_negative() {
             return self.handle_unexpected(Phase::End);
         }
         self.mail.outcome = Outcome::of_refusal(reply.code());
-        self.stale_transaction = false;
-        let what = "the server read the message and refused it".into();
-        let error = self.refusal(Code::MESSAGE_REJECTED, Phase::End, what);
+        self.settle_refused();
+        // Behind DATA the transaction is over; BDAT leaves it to RSET (RFC 3030 section 2).
+        self.stale_transaction = self.mail.chunked;
+        let error = self.mail.refusal.take().unwrap_or_else(|| {
+            let what = "the server read the message and refused it".into();
+            self.refusal(Code::MESSAGE_REJECTED, Phase::End, what)
+        });
         self.conclude(Err(error), State::Ready);
+    }
+
+    /// LMTP: the reply for one recipient (RFC 2033 section 4.2).
+    fn on_end_for(&mut self, index: usize) {
+        let reply = self.parser.reply();
+        if !reply.is_positive() && !reply.is_negative() {
+            return self.handle_unexpected(Phase::End);
+        }
+        self.mail.envelope.answer(index, reply);
+        self.mail.envelope.settle(index);
+        if reply.is_positive() {
+            self.mail.delivered = true;
+        } else if self.mail.refusal.is_none() {
+            let address = self.mail.envelope.recipient(index).unwrap_or_default().to_owned();
+            let what = format!("the server read the message and refused it for <{address}>");
+            let error = self.refusal(Code::MESSAGE_REJECTED, Phase::End, what).with_address(address);
+            self.mail.refusal = Some(error);
+        }
+        if !self.ledger.is_empty() {
+            return;
+        }
+        self.stale_transaction = false;
+        if self.mail.delivered {
+            return self.end_accepted();
+        }
+        let temporary = self.mail.envelope.count(RecipientState::RefusedTemporary) > 0;
+        self.mail.outcome = if temporary { Outcome::RejectedTemporary } else { Outcome::RejectedPermanent };
+        if let Some(error) = self.mail.refusal.take() {
+            self.conclude(Err(error), State::Ready);
+        }
+    }
+
+    /// The reply that was just read is that of every recipient of the transaction.
+    fn settle_refused(&mut self) {
+        let reply = self.parser.reply().to_record();
+        self.mail.envelope.settle_all(self.mail.outcome, Some(&reply));
     }
 
     fn on_empty_end(&mut self) {
@@ -220,7 +321,7 @@ impl Session {
             return;
         }
         if positive {
-            return self.succeed(State::Ready);
+            return self.succeed(self.rest());
         }
         let error = self.refusal(Code::COMMAND_REJECTED, Phase::Reset, "the server refused RSET".into());
         self.conclude(Err(error), State::Ready);
@@ -229,7 +330,7 @@ impl Session {
     fn on_other(&mut self) {
         let reply = self.parser.reply();
         if reply.is_positive() {
-            return self.succeed(State::Ready);
+            return self.succeed(self.rest());
         }
         if !reply.is_negative() {
             // The server waits for something that will not come.
@@ -237,13 +338,17 @@ impl Session {
         }
         let what = format!("the server rejected {}, which it does not know or does not allow", self.verb);
         let error = self.refusal(Code::COMMAND_REJECTED, Phase::Command, what);
-        self.conclude(Err(error), State::Ready);
+        self.conclude(Err(error), self.rest());
     }
 
     /// A reply that came in before the end of the content had left: it cannot
     /// be the answer to it. True if it ended the session.
     fn early_reply(&mut self) -> bool {
-        if !matches!(self.state, State::Content | State::End) || self.mail.end_sent {
+        if !matches!(self.state, State::Content | State::Pausing | State::Paused | State::End) || self.mail.end_sent {
+            return false;
+        }
+        if self.ledger.oldest() == Some(Pending::Chunk) && self.ledger.may_be_answered(self.out.written()) {
+            // Every chunk has a reply of its own.
             return false;
         }
         let reply = self.parser.reply();
@@ -252,6 +357,7 @@ impl Session {
             self.refusal(Code::SERVER_CLOSING, Phase::Content, what)
         } else if reply.is_negative() {
             self.mail.outcome = Outcome::of_refusal(reply.code());
+            self.settle_refused();
             let what = "the server refused the message before its end".into();
             self.refusal(Code::MESSAGE_REJECTED, Phase::Content, what)
         } else {
@@ -264,8 +370,19 @@ impl Session {
 
     /// 421 may come at any time (RFC 5321 section 3.8).
     fn handle_closing(&mut self, pending: Pending) {
-        if pending == Pending::End {
-            self.mail.outcome = Outcome::RejectedTemporary;
+        match pending {
+            Pending::End => {
+                self.mail.outcome = Outcome::RejectedTemporary;
+                self.settle_refused();
+            }
+            Pending::EndFor(index) => {
+                self.mail.envelope.answer(index as usize, self.parser.reply());
+                self.mail.envelope.settle(index as usize);
+                if self.ledger.is_empty() {
+                    self.mail.outcome = Outcome::RejectedTemporary;
+                }
+            }
+            _ => {}
         }
         let phase = pending.phase();
         let what = format!("the server is closing the connection (while {})", phase.doing());
@@ -285,7 +402,9 @@ impl Session {
 
     pub(super) fn greet(&mut self) {
         let name = self.config.local_name.clone();
-        if self.config.extended {
+        if self.config.lmtp {
+            self.queue(&Command::Lhlo(&name), Pending::Ehlo);
+        } else if self.config.extended {
             self.queue(&Command::Ehlo(&name), Pending::Ehlo);
         } else {
             self.queue(&Command::Helo(&name), Pending::Helo);
@@ -307,7 +426,7 @@ impl Session {
                 };
                 self.fail(Error::new(Code::STARTTLS_UNAVAILABLE, Phase::StartTls, what));
             }
-            _ => self.succeed(State::Ready),
+            _ => self.opened(),
         }
     }
 }

@@ -1,14 +1,132 @@
-//! The envelope: which command goes out when, and how a transaction that came
-//! to nothing ends.
+//! The envelope: which command goes out when, how a long list of recipients is
+//! split, and how a transaction ends.
 
-use super::{Next, Outcome, Session, State};
+use super::{Outcome, Session, State};
 use crate::error::{Code, Error, Phase, Result};
 use crate::proto::command::Command;
-use crate::proto::envelope::RecipientState;
+use crate::proto::dot::DotStuffer;
+use crate::proto::envelope::{Envelope, RecipientState};
 use crate::proto::ledger::Pending;
 use crate::proto::limits::OUTPUT_CHUNK;
 
+/// The command of a transaction that is queued next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Next {
+    Reset,
+    Mail,
+    /// The first recipient that waits, from this one on.
+    Rcpt(usize),
+    Data,
+    #[default]
+    Nothing,
+}
+
+/// The message under way, or the last one. It may take several transactions.
+#[derive(Debug, Default)]
+pub(super) struct Transaction {
+    pub(super) envelope: Envelope,
+    /// The present command is about this message.
+    pub(super) running: bool,
+    /// The caller gives the commands one by one.
+    pub(super) stepwise: bool,
+    /// So far, there is no content.
+    pub(super) open: bool,
+    /// The content goes on with another call.
+    pub(super) keeps_open: bool,
+    pub(super) next: Next,
+    /// How many recipients of the present transaction were asked for, and accepted.
+    asked: u32,
+    pub(super) accepted: usize,
+    /// One recipient of each domain that was asked for, where their number is limited.
+    domains: Vec<usize>,
+    /// How many recipients the server takes at a time, as this message has shown.
+    rcpt_limit: Option<u32>,
+    pub(super) refusal: Option<Box<Error>>,
+    pub(super) stuffer: DotStuffer,
+    /// The content goes out with BDAT.
+    pub(super) chunked: bool,
+    /// The next chunk.
+    pub(super) chunk: Vec<u8>,
+    /// The source has been read before.
+    pub(super) rewind: bool,
+    pub(super) end_sent: bool,
+    /// The fate of the present transaction.
+    pub(super) outcome: Outcome,
+    /// An earlier transaction of this message was accepted.
+    pub(super) delivered: bool,
+    pub(super) content_octets: u64,
+}
+
+impl Transaction {
+    /// The fate of the message as a whole.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self.outcome {
+            Outcome::Unknown => Outcome::Unknown,
+            _ if self.delivered => Outcome::Accepted,
+            outcome => outcome,
+        }
+    }
+
+    /// Whether a recipient's domain is among those of the transaction, or may be added.
+    fn admits_domain(&mut self, index: usize, most: u32) -> bool {
+        let domain = self.envelope.domain(index);
+        if self.domains.iter().any(|other| self.envelope.domain(*other).eq_ignore_ascii_case(domain)) {
+            return true;
+        }
+        let fits = self.domains.len() < most as usize;
+        if fits {
+            self.domains.push(index);
+        }
+        fits
+    }
+}
+
 impl Session {
+    /// Takes the next message over, and finds what can be found wrong with it at once.
+    pub(super) fn take_envelope(&mut self, envelope: &mut Envelope) -> Result<()> {
+        if matches!(self.state, State::Building | State::Paused) {
+            // The message that was begun must not be forgotten.
+            return self.expect_ready();
+        }
+        std::mem::swap(&mut self.mail.envelope, envelope);
+        self.mail.outcome = Outcome::NotSent;
+        self.mail.end_sent = false;
+        self.mail.delivered = false;
+        self.mail.rewind = false;
+        self.mail.rcpt_limit = None;
+        self.expect_ready()?;
+        if let (Some(limit @ 1..), Some(size)) = (self.capabilities.size, self.mail.envelope.size())
+            && size > limit
+        {
+            let what = format!("the message has {size} octets and the server accepts at most {limit}");
+            return Err(Error::caller(Code::MESSAGE_TOO_LARGE, what));
+        }
+        Ok(())
+    }
+
+    /// Begins a transaction for the recipients that wait.
+    pub(super) fn begin_transaction(&mut self) {
+        let mail = &mut self.mail;
+        mail.running = true;
+        mail.next = if self.stale_transaction { Next::Reset } else { Next::Mail };
+        mail.asked = 0;
+        mail.accepted = 0;
+        mail.domains.clear();
+        mail.refusal = None;
+        mail.content_octets = 0;
+        mail.end_sent = false;
+        mail.outcome = Outcome::NotSent;
+        if self.is_used_up() {
+            return self.leave();
+        }
+        self.mail.chunked = self.capabilities.chunking && self.mail.envelope.prefers_chunks();
+        self.mail.chunk.clear();
+        self.mail.stuffer = if self.mail.chunked { DotStuffer::without_dots() } else { DotStuffer::default() };
+        self.transactions += 1;
+        self.state = State::Envelope;
+        self.pump();
+    }
+
     /// Queues the commands of a transaction as far as the rules allow, and ends
     /// a transaction that came to nothing once all its replies are in.
     pub(super) fn pump(&mut self) {
@@ -22,67 +140,160 @@ impl Session {
                     self.queue(&Command::Reset, Pending::Reset);
                 }
                 Next::Mail => self.queue_mail(),
-                Next::Rcpt(index) => self.queue_rcpt(index),
+                Next::Rcpt(from) => match self.choose_recipient(from) {
+                    Some(index) => self.queue_rcpt(index),
+                    None => self.mail.next = Next::Data,
+                },
                 // DATA cannot be taken back: it waits until every recipient is in.
-                Next::Data if self.mail.envelope.is_all_or_nothing() && !self.ledger.is_empty() => return,
+                // So does BDAT, which would bring the message to nobody.
+                Next::Data if self.data_waits() && !self.ledger.is_empty() => return,
                 Next::Data => {
                     self.mail.next = Next::Nothing;
                     if self.mail.envelope.is_all_or_nothing() && self.mail.accepted < self.mail.envelope.len() {
                         continue;
                     }
-                    if self.mail.accepted > 0 || !self.ledger.is_empty() {
+                    if self.mail.chunked {
+                        if self.mail.accepted > 0 && self.mail.refusal.is_none() {
+                            self.state = State::Content;
+                        }
+                    } else if self.mail.accepted > 0 || !self.ledger.is_empty() {
                         self.queue(&Command::Data, Pending::Data);
                     }
                 }
-                Next::Nothing if self.ledger.is_empty() => return self.abandon_transaction(),
+                Next::Nothing if self.ledger.is_empty() => return self.end_envelope(),
                 Next::Nothing => return,
             }
         }
     }
 
+    fn data_waits(&self) -> bool {
+        self.mail.chunked || self.mail.envelope.is_all_or_nothing()
+    }
+
     /// What an envelope needs and the server lacks is an error before anything is sent.
     pub(super) fn expect_offered(&self) -> Result<()> {
         let (envelope, offered) = (&self.mail.envelope, &self.capabilities);
-        if envelope.needs_smtputf8() && !offered.smtputf8 {
+        if envelope.address_needs_smtputf8() && !offered.smtputf8 {
             let addresses =
                 std::iter::once(envelope.sender()).chain((0..).map_while(|index| envelope.recipient(index)));
             let address = addresses.into_iter().find(|address| !address.is_ascii()).unwrap_or_default();
             let what = format!("the address {address} needs SMTPUTF8 (RFC 6531), which the server does not offer");
             return Err(Error::caller(Code::SMTPUTF8_REQUIRED, what).with_address(address));
         }
+        if envelope.needs_smtputf8() && !offered.smtputf8 && !envelope.leaves_out() {
+            let what = "the header has characters beyond ASCII, which needs SMTPUTF8 (RFC 6532), and the server does not offer it";
+            return Err(Error::caller(Code::SMTPUTF8_REQUIRED, what)
+                .with_remedy("Encode the header (RFC 2047), or set SMTP_PROPERTY_LEAVE_OUT to send it as it is."));
+        }
         let wants_dsn = !envelope.delivery().is_empty() || !envelope.envelope_id().is_empty();
         if wants_dsn && !offered.dsn && !envelope.leaves_out() {
             let what = "notifications were asked for, and the server does not offer DSN (RFC 3461)";
+            return Err(Error::caller(Code::EXTENSION_UNAVAILABLE, what));
+        }
+        let transactions_fit = |most: u32| envelope.len() <= most as usize;
+        if let Some(most) = offered.limits.rcpt.filter(|most| !transactions_fit(*most)) {
+            let count = envelope.len();
+            if envelope.is_all_or_nothing() {
+                let what = format!(
+                    "the server takes {most} recipients at a time, so {count} cannot be served all or none of them"
+                );
+                return Err(Error::caller(Code::TOO_MANY_RECIPIENTS, what));
+            }
+            if !envelope.is_repeatable() {
+                let what = format!(
+                    "the server takes {most} recipients at a time, and for {count} the message must be read more than once"
+                );
+                return Err(Error::caller(Code::TOO_MANY_RECIPIENTS, what));
+            }
+        }
+        if envelope.is_binary() && !(offered.chunking && offered.binary_mime) {
+            let what = "the message is binary, which needs CHUNKING and BINARYMIME (RFC 3030), and the server does not offer both";
             return Err(Error::caller(Code::EXTENSION_UNAVAILABLE, what));
         }
         Ok(())
     }
 
     fn queue_mail(&mut self) {
-        self.mail.next = Next::Rcpt(0);
+        self.mail.next = if self.mail.stepwise { Next::Nothing } else { Next::Rcpt(0) };
         let from = self.out.end();
         Command::Mail(&self.mail.envelope, &self.capabilities).write_to(self.out.buffer());
         self.trace.command(self.out.since(from), None);
         self.ledger.enter(Pending::Mail, self.out.queued());
     }
 
-    fn queue_rcpt(&mut self, index: u32) {
-        if index as usize >= self.mail.envelope.len() {
-            self.mail.next = Next::Data;
-            return;
+    /// The first recipient, from one on, that waits and that the server's limits
+    /// allow in this transaction.
+    fn choose_recipient(&mut self, from: usize) -> Option<usize> {
+        let limits = self.capabilities.limits;
+        let most = self.mail.rcpt_limit.into_iter().chain(limits.rcpt).min();
+        if most.is_some_and(|most| self.mail.asked >= most) {
+            return None;
         }
-        let from = self.out.end();
-        Command::Rcpt(&self.mail.envelope, index as usize, &self.capabilities).write_to(self.out.buffer());
-        self.mail.next = Next::Rcpt(index + 1);
-        self.trace.command(self.out.since(from), None);
-        self.ledger.enter(Pending::Rcpt(index), self.out.queued());
+        (from..self.mail.envelope.len()).find(|index| {
+            self.mail.envelope.is_waiting(*index)
+                && limits.rcpt_domain.is_none_or(|most| self.mail.admits_domain(*index, most))
+        })
     }
 
-    fn abandon_transaction(&mut self) {
+    pub(super) fn queue_rcpt(&mut self, index: usize) {
+        let from = self.out.end();
+        Command::Rcpt(&self.mail.envelope, index, &self.capabilities).write_to(self.out.buffer());
+        self.mail.envelope.ask(index);
+        self.mail.asked += 1;
+        self.mail.next = Next::Rcpt(index + 1);
+        self.trace.command(self.out.since(from), None);
+        self.ledger.enter(Pending::Rcpt(u32::try_from(index).unwrap_or(u32::MAX)), self.out.queued());
+    }
+
+    /// Whether the reply to RCPT says that there were too many, and the recipient
+    /// can wait for another transaction (RFC 5321 section 4.5.3.1.10). The codes alone
+    /// are also those of a full mailbox.
+    pub(super) fn is_one_too_many(&self) -> bool {
+        let reply = self.parser.reply();
+        if !matches!(reply.code(), 452 | 552) || self.mail.accepted == 0 || self.mail.stepwise {
+            return false;
+        }
+        let says_so = match reply.enhanced() {
+            Some((_, subject, detail)) => (subject, detail) == (5, 3),
+            None => reply.to_record().text.to_ascii_lowercase().contains("too many recipients"),
+        };
+        says_so && !self.mail.envelope.is_all_or_nothing() && self.mail.envelope.is_repeatable()
+    }
+
+    /// Has a recipient wait for another transaction.
+    pub(super) fn defer_recipient(&mut self, index: usize) {
+        self.mail.envelope.defer(index, self.parser.reply());
+        let accepted = u32::try_from(self.mail.accepted).unwrap_or(u32::MAX);
+        self.mail.rcpt_limit.get_or_insert(accepted);
+    }
+
+    /// The transaction was accepted: on to the recipients that still wait.
+    pub(super) fn end_accepted(&mut self) {
+        self.mail.outcome = Outcome::Accepted;
+        self.mail.delivered = true;
+        self.mail.envelope.settle_all(Outcome::Accepted, None);
+        if self.mail.stepwise || self.mail.envelope.waiting() == 0 {
+            return self.succeed(State::Ready);
+        }
+        self.mail.rewind = true;
+        self.begin_transaction();
+    }
+
+    /// All replies are in, and no content follows.
+    fn end_envelope(&mut self) {
+        if self.mail.stepwise && self.mail.open {
+            let result = self.mail.refusal.take().map_or(Ok(()), Err);
+            return self.conclude(result, State::Building);
+        }
         let error = match self.mail.refusal.take() {
             Some(error) => error,
+            None if self.mail.envelope.waiting() > 0 && !self.mail.envelope.is_all_or_nothing() => {
+                return self.begin_transaction();
+            }
+            None if self.mail.delivered => return self.succeed(State::Ready),
             None => self.recipients_refused(),
         };
+        self.mail.envelope.settle_all(Outcome::NotSent, None);
         self.conclude(Err(error), State::Ready);
     }
 

@@ -1,0 +1,108 @@
+//! Sending a message in one call.
+
+use super::arguments::{Arguments, Content, fill_envelope, fill_wishes};
+use super::core::{Client, Inner};
+use super::status::Status;
+use crate::drive::{Checked, File, Memory, Reader, Source};
+use crate::error::{Code, Error, Result};
+use crate::proto::{Envelope, LineEndCheck, Session, header_needs_smtputf8};
+
+impl Client {
+    /// Sends a finished message. The envelope is made of the arguments alone. They
+    /// are asked for when it is this call's turn.
+    ///
+    /// # Errors
+    ///
+    /// `NOT_CONNECTED`, `INVALID_ADDRESS`, `NO_RECIPIENTS` and the like before
+    /// anything is sent; `RECIPIENTS_REJECTED` if all were refused; else whatever
+    /// the attempt met. [`super::Property::Outcome`] says what became of the message.
+    pub fn send_message<'a>(&self, arguments: impl FnOnce() -> Result<Arguments<'a>>) -> Result<()> {
+        self.operate(|inner| {
+            inner.expect_no_message()?;
+            // From here on the outcome is that of this message, whatever happens.
+            self.shared.lock().status.begin_message();
+            self.send_in(inner, arguments()?)
+        })
+    }
+
+    pub(super) fn send_in(&self, inner: &mut Inner, arguments: Arguments<'_>) -> Result<()> {
+        let Arguments { sender, recipients, message } = arguments;
+        inner.expect_connection()?;
+        fill_envelope(&mut inner.envelope, sender, recipients)?;
+        let is_strict = {
+            let settings = &self.shared.lock().settings;
+            fill_wishes(&mut inner.envelope, settings)?;
+            settings.strict_line_ends && !settings.binary
+        };
+        match message {
+            Content::Memory(octets) => {
+                describe(&mut inner.envelope, octets, false);
+                if is_strict {
+                    check_line_ends(&mut Memory::new(octets), &mut LineEndCheck::default(), true)?;
+                }
+                self.send_from(inner, &mut Memory::new(octets), Some(octets.len() as u64))
+            }
+            Content::File(path) => {
+                let mut file = File::open(path)?;
+                if is_strict {
+                    check_line_ends(&mut file, &mut LineEndCheck::default(), true)?;
+                    file.rewind()?;
+                }
+                describe(&mut inner.envelope, file.next()?, true);
+                file.rewind()?;
+                let length = file.length();
+                self.send_from(inner, &mut file, length)
+            }
+            Content::Reader { size, read } => {
+                // What is not known before it is read may have octets beyond ASCII.
+                inner.envelope.set_eight_bit(true);
+                let mut reader = Reader::new(read);
+                if is_strict {
+                    let mut check = LineEndCheck::default();
+                    return self.send_from(inner, &mut Checked::new(&mut reader, &mut check, true), size);
+                }
+                self.send_from(inner, &mut reader, size)
+            }
+        }
+    }
+
+    fn send_from(&self, inner: &mut Inner, source: &mut dyn Source, size: Option<u64>) -> Result<()> {
+        inner.envelope.set_size(size);
+        let begin = |session: &mut Session, now, envelope: &mut Envelope| session.send(envelope, now);
+        self.run_command(inner, Some(source), begin, Status::take_message)
+    }
+}
+
+impl Inner {
+    /// A message that was begun step by step must not be forgotten for another one.
+    pub(super) fn expect_no_message(&self) -> Result<()> {
+        let session = self.connection.as_ref().and_then(|connection| connection.session());
+        if session.is_some_and(Session::is_message_open) {
+            let what = "a message was begun with SmtpCreateMessage and is not complete";
+            return Err(Error::caller(Code::MESSAGE_OPEN, what));
+        }
+        Ok(())
+    }
+}
+
+/// Tells the envelope what its content, which can be had again, is like; `more` if
+/// these are only its first octets.
+fn describe(envelope: &mut Envelope, octets: &[u8], more: bool) {
+    let is_ascii = octets.is_ascii();
+    envelope.set_repeatable(true);
+    envelope.set_eight_bit(more || !is_ascii);
+    if !is_ascii && header_needs_smtputf8(octets) {
+        envelope.set_header_utf8(true);
+    }
+}
+
+/// Reads a source to its end; `ends` if that is the end of the message too.
+pub(super) fn check_line_ends(source: &mut dyn Source, check: &mut LineEndCheck, ends: bool) -> Result<()> {
+    loop {
+        let piece = source.next()?;
+        if piece.is_empty() {
+            return if ends { check.finish() } else { Ok(()) };
+        }
+        check.push(piece)?;
+    }
+}

@@ -1,0 +1,56 @@
+//! One session that takes over from another: a server may say how many messages
+//! it takes in a session (MAILMAX, RFC 9422), and then the next one is sent over a
+//! new connection.
+
+use super::{Session, State};
+use crate::proto::command::Command;
+use crate::proto::ledger::Pending;
+use crate::proto::session::Config;
+
+impl Session {
+    /// The session that goes on, over a new connection, with what this one has
+    /// begun; only when [`super::Want::Renew`] was said. It logs in as this one did.
+    #[must_use]
+    pub fn renewed(&mut self, config: Config) -> Self {
+        let timeouts = self.config.timeouts.clone();
+        let mut next = Self::new(Config { timeouts, insecure_auth: self.config.insecure_auth, ..config });
+        next.mail = std::mem::take(&mut self.mail);
+        next.credentials = self.credentials.take();
+        next.resumes = true;
+        self.state = State::Closed;
+        next
+    }
+
+    /// Whether the server takes no further message in this session.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.capabilities.limits.mail.is_some_and(|most| self.transactions >= most)
+    }
+
+    /// Says goodbye to make way for another session.
+    pub(super) fn leave(&mut self) {
+        self.state = State::Leaving;
+        self.queue(&Command::Quit, Pending::Quit);
+    }
+
+    /// The server is greeted, and TLS up as configured.
+    pub(super) fn opened(&mut self) {
+        if !self.resumes {
+            return self.succeed(State::Ready);
+        }
+        match self.credentials.take() {
+            None => self.go_on(),
+            Some(credentials) => {
+                self.state = State::Ready;
+                if let Err(error) = self.authenticate(credentials, self.since) {
+                    self.fail(error);
+                }
+            }
+        }
+    }
+
+    /// Goes on with the message for which this session was made.
+    pub(super) fn go_on(&mut self) {
+        self.resumes = false;
+        self.begin_transaction();
+    }
+}
