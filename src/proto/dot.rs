@@ -61,12 +61,7 @@ impl DotStuffer {
             At::AfterCr => block[0] == b'\n',
             At::InLine => block[0] != b'\n',
         };
-        let misfit = block.iter().zip(&block[1..]).fold(false, |misfit, (before, octet)| {
-            let bare = (*octet == b'\n') ^ (*before == b'\r');
-            let dot = (*octet == b'.') & (*before == b'\n') & !self.plain;
-            misfit | bare | dot
-        });
-        first_fits && !misfit
+        first_fits && if self.plain { !has_misfit::<false>(block) } else { !has_misfit::<true>(block) }
     }
 
     /// Copies a part of the input up to the last place where something had to be
@@ -123,6 +118,32 @@ impl DotStuffer {
         }
         self.at = At::LineStart;
     }
+}
+
+/// Whether something has to be put in behind the first octet: at a bare CR or LF,
+/// and before a dot if dots are stuffed. Pieces of one size have the compiler look
+/// at many octets at once; the last one overlaps the one before.
+fn has_misfit<const DOTS: bool>(block: &[u8]) -> bool {
+    const PIECE: usize = 32;
+    let (before, behind) = (&block[..block.len() - 1], &block[1..]);
+    let (Some(last_before), Some(last_behind)) = (before.last_chunk::<PIECE>(), behind.last_chunk::<PIECE>()) else {
+        return any_misfit::<DOTS>(before, behind);
+    };
+    let (pieces, others) = (before.as_chunks::<PIECE>().0, behind.as_chunks::<PIECE>().0);
+    let found = pieces.iter().zip(others).fold(false, |found, (before, behind)| {
+        // Slices of a known length.
+        found | any_misfit::<DOTS>(before, behind)
+    });
+    found | any_misfit::<DOTS>(last_before, last_behind)
+}
+
+#[inline]
+fn any_misfit<const DOTS: bool>(before: &[u8], behind: &[u8]) -> bool {
+    before.iter().zip(behind).fold(false, |misfit, (before, octet)| {
+        let bare = (*octet == b'\n') ^ (*before == b'\r');
+        let dot = DOTS & (*octet == b'.') & (*before == b'\n');
+        misfit | bare | dot
+    })
 }
 
 impl At {
