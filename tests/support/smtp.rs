@@ -61,6 +61,11 @@ impl Smtp {
         self.outcome(unsafe { SmtpConnect(self.0, host.as_ptr(), u32::from(port), 20_000, options) })
     }
 
+    pub fn connect_by_properties(&self) -> Result<(), Failure> {
+        // SAFETY: null is allowed.
+        self.outcome(unsafe { SmtpConnect(self.0, std::ptr::null(), 0, 20_000, 0) })
+    }
+
     pub fn authenticate(&self, user: &str, password: &str) -> Result<(), Failure> {
         let (user, password) = (c(user), c(password));
         // SAFETY: live strings.
@@ -119,6 +124,15 @@ impl Smtp {
 
     /// Sends what a function gives: octets, or a negative number to give up.
     pub fn send_stream(&self, size: u64, read: &mut dyn FnMut(&mut [u8]) -> i64) -> Result<(), Failure> {
+        self.send_stream_to("b@y.example", size, read)
+    }
+
+    pub fn send_stream_to(
+        &self,
+        recipients: &str,
+        size: u64,
+        read: &mut dyn FnMut(&mut [u8]) -> i64,
+    ) -> Result<(), Failure> {
         unsafe extern "C" fn call(buffer: *mut std::ffi::c_void, capacity: usize, data: *mut std::ffi::c_void) -> i64 {
             // SAFETY: the library's buffer, and the reference passed below.
             unsafe {
@@ -127,7 +141,7 @@ impl Smtp {
             }
         }
         let mut read = read;
-        let (sender, recipients) = (c("a@x.example"), c("b@y.example"));
+        let (sender, recipients) = (c("a@x.example"), c(recipients));
         // SAFETY: live strings, and a reference that lives through the call.
         self.outcome(unsafe {
             SmtpSendStream(self.0, sender.as_ptr(), recipients.as_ptr(), size, Some(call), (&raw mut read).cast())
