@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use smtpclient::client::{Access, EVENTS, Kind, OPTIONS, TABLE as PROPERTIES};
+use smtpclient::client::{Access, EVENTS, EXTENDED_OPTIONS, Kind, OPTIONS, TABLE as PROPERTIES};
 use smtpclient::error::{Class, Phase, TABLE as ERRORS};
 use smtpclient::ffi::{SMTP_ABI_VERSION, SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY};
 use smtpclient::proto::{DELIVERIES, Outcome, RecipientState, Security};
@@ -59,6 +59,14 @@ fn groups() -> Vec<Group> {
             OPTIONS.iter().map(option).collect(),
         ),
         group("SMTP_DELIVERY_", "Bits of SMTP_PROPERTY_DELIVERY_OPTIONS.", DELIVERIES.iter().map(option).collect()),
+        group(
+            "SMTP_EXTOPT_",
+            "Bits of SMTP_PROPERTY_EXTENDED_OPTIONS: what the server offers.",
+            EXTENDED_OPTIONS
+                .iter()
+                .map(|option| (option.name.to_owned(), i64::from(option.value), option.doc.to_owned()))
+                .collect(),
+        ),
         group(
             "SMTP_TLS_",
             "Values of SMTP_PROPERTY_TLS_MODE.",
@@ -181,7 +189,7 @@ fn constants() -> String {
             let number = match group.prefix {
                 // A literal of the least value would be too large before its sign.
                 "SMTP_ERROR_" => format!("((int32_t)({value}))  /* {:#010X} */", value & 0xFFFF_FFFF),
-                "SMTP_OPTION_" | "SMTP_EVENT_" | "SMTP_DELIVERY_" => format!("{value:#x}"),
+                "SMTP_OPTION_" | "SMTP_EVENT_" | "SMTP_DELIVERY_" | "SMTP_EXTOPT_" => format!("{value:#x}"),
                 _ => value.to_string(),
             };
             writeln!(out, "\n/**\n{}\n */\n#define {}{name} {number}", wrapped(&doc, " * ", 96), group.prefix).unwrap();
@@ -249,7 +257,19 @@ fn header() -> String {
         Some(format!("{}{}\n#ifdef __cplusplus\nextern \"C\" {{\n#endif\n", version_macros(), constants()));
     config.trailer = Some("#ifdef __cplusplus\n}\n#endif\n\n#endif /* SMTPCLIENT_H */".into());
     let mut builder = cbindgen::Builder::new().with_config(config);
-    for file in ["handle", "event", "version", "client", "send", "recipient", "command", "error", "property"] {
+    for file in [
+        "handle",
+        "event",
+        "version",
+        "client",
+        "capability",
+        "send",
+        "delivery",
+        "recipient",
+        "command",
+        "error",
+        "property",
+    ] {
         builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
     }
     let mut made = Vec::new();

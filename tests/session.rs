@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use smtpclient::error::{Class, Code, Error, Phase};
 use smtpclient::proto::sasl::Credentials;
 use smtpclient::proto::{
-    CommandText, Config, Delivery, Direction, Envelope, HostName, Mailbox, Moment, Outcome, RecipientState,
-    ReversePath, Secret, Security, Session, Timeouts, Want, split_list,
+    CommandText, Config, DateTime, DeliverBy, Delivery, Demands, Direction, Envelope, Hold, HostName, Mailbox, Moment,
+    Outcome, RecipientDelivery, RecipientState, ReversePath, Secret, Security, Session, Timeouts, Want, Withheld,
+    split_list,
 };
 use transcript::{Action, Transcript};
 
@@ -39,8 +40,11 @@ struct Player {
 
 impl Player {
     fn new(transcript: &Transcript) -> Self {
+        let mut config = config(transcript.security, transcript.extended, transcript.private_path);
+        let withheld = |keyword: &str| Withheld { keyword: keyword.to_owned(), reason: "a test".to_owned() };
+        config.withheld = transcript.disabled.split_whitespace().map(withheld).collect();
         Self {
-            session: Session::new(config(transcript.security, transcript.extended, transcript.private_path)),
+            session: Session::new(config),
             envelope: Envelope::default(),
             wishes: transcript.clone(),
             content: Vec::new(),
@@ -74,6 +78,15 @@ impl Player {
                 self.envelope.set_delivery(delivery, &self.wishes.envelope_id);
                 self.envelope.set_leaves_out(self.wishes.leave_out);
                 self.envelope.set_extra_parameters(&self.wishes.parameters);
+                self.envelope.set_demands(&demands(&self.wishes));
+                for (address, bits, original) in &self.wishes.recipients {
+                    let own = RecipientDelivery::parse(*bits, original.as_deref()).expect("a good wish");
+                    for index in 0..self.envelope.len() {
+                        if self.envelope.recipient(index) == Some(address) {
+                            self.envelope.set_recipient_delivery(index, own.clone());
+                        }
+                    }
+                }
                 self.content.clone_from(content);
                 self.content_given = false;
                 self.session.send(&mut self.envelope, self.now)
@@ -81,6 +94,10 @@ impl Player {
             Action::Reset => self.session.reset(self.now),
             Action::Command(verb, parameters) => {
                 CommandText::parse(verb, parameters).and_then(|text| self.session.command(&text, self.now))
+            }
+            Action::Ask(verb, address) => self.session.ask(verb, address, self.now),
+            Action::Turn(node) => {
+                CommandText::extended_turn(node).and_then(|text| self.session.command(&text, self.now))
             }
             Action::Quit => self.session.quit(self.now),
             _ => unreachable!("not a command"),
@@ -148,6 +165,23 @@ fn config(security: Security, extended: bool, private_path: bool) -> Config {
         timeouts: Timeouts::default(),
         private_path,
         insecure_auth: false,
+        skips_verify: false,
+        withheld: Vec::new(),
+    }
+}
+
+fn demands(wishes: &Transcript) -> Demands {
+    let until = |text: &String| Hold::Until(DateTime::parse(text).expect("a good moment"));
+    let given = |text: &String| (!text.is_empty()).then(|| text.clone());
+    Demands {
+        deliver_by: given(&wishes.deliver_by).map(|text| DeliverBy::parse(&text).expect("a good time")),
+        hold: given(&wishes.hold_until)
+            .as_ref()
+            .map(until)
+            .or((wishes.hold_for > 0).then_some(Hold::For(wishes.hold_for))),
+        priority: wishes.priority,
+        require_tls: wishes.require_tls,
+        auth_sender: wishes.auth_sender.clone(),
     }
 }
 

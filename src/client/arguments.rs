@@ -61,6 +61,8 @@ pub(super) fn fill_wishes(envelope: &mut Envelope, settings: &Settings) {
     envelope.set_delivery(settings.delivery, &settings.envelope_id);
     envelope.set_extra_parameters(settings.mail_parameters.as_str());
     envelope.set_leaves_out(settings.leave_out);
+    envelope.set_demands(&settings.wishes.demands);
+    settings.wishes.fill_recipients(envelope);
 }
 
 /// What a connection is to be like, from the arguments and the properties.
@@ -98,6 +100,7 @@ pub(super) fn plan(settings: &Settings, host: Option<&str>, port: u16, options: 
         ca_file: (!settings.ca_file.is_empty()).then(|| PathBuf::from(&settings.ca_file)),
         insecure_skip_verify: settings.insecure_skip_verify || options.has(Options::TRUSTEDSITE),
         insecure_auth: settings.insecure_auth,
+        withheld: settings.wishes.disabled().collect(),
         timeouts: settings.timeouts.clone(),
     })
 }

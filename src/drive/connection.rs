@@ -203,6 +203,12 @@ impl Connection {
         self.canceller.is_cancelled()
     }
 
+    /// What it was to be like.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// The conversation, once there is one.
     #[must_use]
     pub fn session(&self) -> Option<&Session> {
@@ -266,6 +272,8 @@ impl Connection {
             timeouts: self.plan.timeouts.clone(),
             private_path: is_loopback(peer.ip()),
             insecure_auth: self.plan.insecure_auth,
+            skips_verify: self.plan.insecure_skip_verify,
+            withheld: self.plan.withheld.clone(),
         });
         session.set_trace(observer.wants_records());
         session.open(self.timer.now);

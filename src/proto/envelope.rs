@@ -2,6 +2,8 @@
 
 use super::address::{Mailbox, ReversePath};
 use super::delivery::Delivery;
+use super::demands::Demands;
+use super::original_recipient::{OriginalRecipient, RecipientDelivery};
 use super::reply::Reply;
 use crate::error::ServerReply;
 
@@ -54,6 +56,9 @@ pub struct Envelope {
     envelope_id: String,
     extra_parameters: String,
     leaves_out: bool,
+    demands: Demands,
+    /// What is wished for single recipients, by their number, which rises.
+    own_deliveries: Vec<(usize, RecipientDelivery)>,
 }
 
 #[derive(Clone, Debug)]
@@ -78,6 +83,8 @@ impl Envelope {
         self.envelope_id.clear();
         self.extra_parameters.clear();
         self.leaves_out = false;
+        self.demands.clear();
+        self.own_deliveries.clear();
     }
 
     /// Adds a recipient.
@@ -102,6 +109,44 @@ impl Envelope {
         self.delivery = delivery;
         self.envelope_id.clear();
         self.envelope_id.push_str(envelope_id);
+    }
+
+    /// Asks for notifications of one recipient in the place of those of all.
+    pub fn set_recipient_delivery(&mut self, index: usize, delivery: RecipientDelivery) {
+        match self.own_deliveries.binary_search_by_key(&index, |(of, _)| *of) {
+            Ok(at) => self.own_deliveries[at].1 = delivery,
+            Err(at) => self.own_deliveries.insert(at, (index, delivery)),
+        }
+    }
+
+    /// What to say of a recipient with RCPT, if anything.
+    #[must_use]
+    pub fn recipient_delivery(&self, index: usize) -> Option<(Delivery, Option<&OriginalRecipient>)> {
+        let everybodys = (!self.delivery.is_empty()).then_some((self.delivery, None));
+        if self.own_deliveries.is_empty() {
+            return everybodys;
+        }
+        let Ok(at) = self.own_deliveries.binary_search_by_key(&index, |(of, _)| *of) else { return everybodys };
+        let own = &self.own_deliveries[at].1;
+        let notify = if own.notify.is_empty() { self.delivery } else { own.notify };
+        Some((notify, own.original.as_ref()))
+    }
+
+    /// Whether anything of DSN (RFC 3461) is asked for.
+    #[must_use]
+    pub fn wants_notifications(&self) -> bool {
+        !self.delivery.is_empty() || !self.envelope_id.is_empty() || !self.own_deliveries.is_empty()
+    }
+
+    /// Asks for what was checked before.
+    pub fn set_demands(&mut self, demands: &Demands) {
+        self.demands.copy_from(demands);
+    }
+
+    /// See [`Self::set_demands`].
+    #[must_use]
+    pub fn demands(&self) -> &Demands {
+        &self.demands
     }
 
     /// Adds parameters to MAIL, which were checked before.

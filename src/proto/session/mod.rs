@@ -22,13 +22,15 @@
 //! [`Session::want`] says and report it with the `handle_` methods, until it says
 //! [`Want::Done`]; then take the result with [`Session::take_result`].
 
+mod demands;
+mod doubt;
 mod facts;
 mod replies;
 mod transaction;
 
 use crate::error::{Code, Error, Phase, Result};
 use crate::proto::address::HostName;
-use crate::proto::capabilities::Capabilities;
+use crate::proto::capabilities::{Capabilities, Withheld};
 use crate::proto::command::{Command, CommandText};
 use crate::proto::dot::DotStuffer;
 use crate::proto::envelope::Envelope;
@@ -73,6 +75,10 @@ pub struct Config {
     pub private_path: bool,
     /// The caller allows a password in the clear.
     pub insecure_auth: bool,
+    /// The caller does not insist on a good certificate, so that none counts as verified.
+    pub skips_verify: bool,
+    /// What is to be treated as not offered, whatever the server says.
+    pub withheld: Vec<Withheld>,
 }
 
 /// What the driver has to do next.
@@ -138,6 +144,7 @@ struct Transaction {
     end_sent: bool,
     outcome: Outcome,
     content_octets: u64,
+    doubts: Option<Box<doubt::Doubts>>,
 }
 
 /// One SMTP conversation over one connection.
@@ -265,6 +272,7 @@ impl Session {
         self.mail.accepted = 0;
         self.mail.refusal = None;
         self.mail.content_octets = 0;
+        self.mail.doubts = None;
         self.mail.stuffer = DotStuffer::default();
         self.state = State::Envelope;
         self.since = now;
@@ -312,6 +320,18 @@ impl Session {
         command.verb().clone_into(&mut self.verb);
         self.simple(&Command::Other(command), Pending::Other, now);
         Ok(())
+    }
+
+    /// Sends VRFY or EXPN; [`Self::last_reply`] is its reply.
+    ///
+    /// # Errors
+    ///
+    /// Before anything is sent: `NOT_CONNECTED`, `INVALID_ADDRESS`, `SMTPUTF8_REQUIRED`
+    /// and the like.
+    pub fn ask(&mut self, verb: &str, address: &str, now: Moment) -> Result<()> {
+        self.expect_ready()?;
+        let command = CommandText::question(verb, address, &self.capabilities)?;
+        self.command(&command, now)
     }
 
     /// Sends QUIT. Whatever happens then, the session is over.

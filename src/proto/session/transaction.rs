@@ -3,7 +3,7 @@
 
 use super::{Next, Outcome, Session, State};
 use crate::error::{Code, Error, Phase, Result};
-use crate::proto::command::Command;
+use crate::proto::command::{Command, smtputf8_required};
 use crate::proto::envelope::RecipientState;
 use crate::proto::ledger::Pending;
 use crate::proto::limits::OUTPUT_CHUNK;
@@ -34,7 +34,11 @@ impl Session {
                         self.queue(&Command::Data, Pending::Data);
                     }
                 }
-                Next::Nothing if self.ledger.is_empty() => return self.abandon_transaction(),
+                Next::Nothing if self.ledger.is_empty() => {
+                    if !self.repeat_without_doubted() {
+                        return self.abandon_transaction();
+                    }
+                }
                 Next::Nothing => return,
             }
         }
@@ -47,15 +51,12 @@ impl Session {
             let addresses =
                 std::iter::once(envelope.sender()).chain((0..).map_while(|index| envelope.recipient(index)));
             let address = addresses.into_iter().find(|address| !address.is_ascii()).unwrap_or_default();
-            let what = format!("the address {address} needs SMTPUTF8 (RFC 6531), which the server does not offer");
-            return Err(Error::caller(Code::SMTPUTF8_REQUIRED, what).with_address(address));
+            return Err(smtputf8_required(address, offered));
         }
-        let wants_dsn = !envelope.delivery().is_empty() || !envelope.envelope_id().is_empty();
-        if wants_dsn && !offered.dsn && !envelope.leaves_out() {
-            let what = "notifications were asked for, and the server does not offer DSN (RFC 3461)";
-            return Err(Error::caller(Code::EXTENSION_UNAVAILABLE, what));
+        if envelope.wants_notifications() && !offered.dsn && !envelope.leaves_out() {
+            return Err(self.unavailable("notifications were asked for", "DSN", "RFC 3461"));
         }
-        Ok(())
+        self.expect_demands()
     }
 
     fn queue_mail(&mut self) {
