@@ -319,6 +319,11 @@ def _octets(piece: Any) -> memoryview:
     return view.cast("B") if view.nbytes and view.c_contiguous else memoryview(view.tobytes())
 
 
+def _lines(text: str) -> List[str]:
+    # Not splitlines, which knows more line ends than the library.
+    return text.split("\n") if text else []
+
+
 def _name_and_reason(line: str) -> Tuple[str, str]:
     name, _, reason = line.partition(": ")
     return name, reason
@@ -376,13 +381,6 @@ class Client:
     envelope_id = _Text()
     leave_out = _Flag()
     mail_parameters = _Text()
-    deliver_by = _Text()
-    hold_for = _Integer()
-    hold_until = _Text()
-    mt_priority = _SignedInteger()
-    require_tls = _Flag()
-    auth_sender = _Text()
-    disabled_extensions = _Text()
     timeout = _Integer()
     timeout_resolve = _Integer()
     timeout_connect = _Integer()
@@ -395,6 +393,13 @@ class Client:
     timeout_content = _Integer()
     timeout_end = _Integer()
     timeout_quit = _Integer()
+    deliver_by = _Text()
+    hold_for = _Integer()
+    hold_until = _Text()
+    mt_priority = _SignedInteger()
+    require_tls = _Flag()
+    auth_sender = _Text()
+    disabled_extensions = _Text()
 
     # The connection
     is_connected = _ReadOnlyFlag()
@@ -751,8 +756,8 @@ class Client:
             "tls_reason": self.error_tls_reason,
             "address": self.error_address,
             "remedy": self.error_remedy,
-            "offered": tuple(self.error_offered.splitlines()),
-            "skipped": tuple(_name_and_reason(line) for line in self.error_skipped.splitlines()),
+            "offered": tuple(_lines(self.error_offered)),
+            "skipped": tuple(_name_and_reason(line) for line in _lines(self.error_skipped)),
             "outcome": self.outcome,
             "safe_to_retry": self.safe_to_retry,
         }
