@@ -1,9 +1,23 @@
-//! What is asked of the server with a message, compared with what it offers.
+//! What is asked of the server, with a message or without, compared with what it offers.
 
 use super::Session;
 use crate::error::{Code, Error, Result};
+use crate::proto::command::CommandText;
+use crate::proto::moment::Moment;
 
 impl Session {
+    /// Sends VRFY or EXPN; [`Self::last_reply`] is its reply.
+    ///
+    /// # Errors
+    ///
+    /// Before anything is sent: `NOT_CONNECTED`, `INVALID_ADDRESS`, `SMTPUTF8_REQUIRED`
+    /// and the like.
+    pub fn ask(&mut self, verb: &str, address: &str, now: Moment) -> Result<()> {
+        self.expect_ready()?;
+        let command = CommandText::question(verb, address, &self.capabilities)?;
+        self.command(&command, now)
+    }
+
     /// Demands that cannot be met, and may not be left out, are an error before
     /// anything is sent.
     pub(super) fn expect_demands(&self) -> Result<()> {

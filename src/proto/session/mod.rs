@@ -322,18 +322,6 @@ impl Session {
         Ok(())
     }
 
-    /// Sends VRFY or EXPN; [`Self::last_reply`] is its reply.
-    ///
-    /// # Errors
-    ///
-    /// Before anything is sent: `NOT_CONNECTED`, `INVALID_ADDRESS`, `SMTPUTF8_REQUIRED`
-    /// and the like.
-    pub fn ask(&mut self, verb: &str, address: &str, now: Moment) -> Result<()> {
-        self.expect_ready()?;
-        let command = CommandText::question(verb, address, &self.capabilities)?;
-        self.command(&command, now)
-    }
-
     /// Sends QUIT. Whatever happens then, the session is over.
     ///
     /// # Errors
