@@ -81,8 +81,8 @@ fn write_mail(out: &mut Vec<u8>, envelope: &Envelope, offered: &Capabilities) {
             write_xtext(envelope.envelope_id(), out);
         }
     }
-    if !envelope.demands().is_empty() {
-        envelope.demands().write_to(offered, out);
+    if let Some(demands) = envelope.demands() {
+        demands.write_to(offered, out);
     }
     if !envelope.extra_parameters().is_empty() {
         put(out, &[" ", envelope.extra_parameters()]);

@@ -56,6 +56,13 @@ pub struct Envelope {
     envelope_id: String,
     extra_parameters: String,
     leaves_out: bool,
+    /// Apart, since few messages have any and envelopes are moved about.
+    special: Option<Box<Special>>,
+}
+
+/// What is seldom asked for.
+#[derive(Clone, Debug, Default)]
+struct Special {
     demands: Demands,
     /// What is wished for single recipients, by their number, which rises.
     own_deliveries: Vec<(usize, RecipientDelivery)>,
@@ -83,8 +90,10 @@ impl Envelope {
         self.envelope_id.clear();
         self.extra_parameters.clear();
         self.leaves_out = false;
-        self.demands.clear();
-        self.own_deliveries.clear();
+        if let Some(special) = &mut self.special {
+            special.demands.clear();
+            special.own_deliveries.clear();
+        }
     }
 
     /// Adds a recipient.
@@ -113,9 +122,10 @@ impl Envelope {
 
     /// Asks for notifications of one recipient in the place of those of all.
     pub fn set_recipient_delivery(&mut self, index: usize, delivery: RecipientDelivery) {
-        match self.own_deliveries.binary_search_by_key(&index, |(of, _)| *of) {
-            Ok(at) => self.own_deliveries[at].1 = delivery,
-            Err(at) => self.own_deliveries.insert(at, (index, delivery)),
+        let own = &mut self.special.get_or_insert_default().own_deliveries;
+        match own.binary_search_by_key(&index, |(of, _)| *of) {
+            Ok(at) => own[at].1 = delivery,
+            Err(at) => own.insert(at, (index, delivery)),
         }
     }
 
@@ -123,11 +133,9 @@ impl Envelope {
     #[must_use]
     pub fn recipient_delivery(&self, index: usize) -> Option<(Delivery, Option<&OriginalRecipient>)> {
         let everybodys = (!self.delivery.is_empty()).then_some((self.delivery, None));
-        if self.own_deliveries.is_empty() {
-            return everybodys;
-        }
-        let Ok(at) = self.own_deliveries.binary_search_by_key(&index, |(of, _)| *of) else { return everybodys };
-        let own = &self.own_deliveries[at].1;
+        let Some(special) = &self.special else { return everybodys };
+        let Ok(at) = special.own_deliveries.binary_search_by_key(&index, |(of, _)| *of) else { return everybodys };
+        let own = &special.own_deliveries[at].1;
         let notify = if own.notify.is_empty() { self.delivery } else { own.notify };
         Some((notify, own.original.as_ref()))
     }
@@ -135,18 +143,22 @@ impl Envelope {
     /// Whether anything of DSN (RFC 3461) is asked for.
     #[must_use]
     pub fn wants_notifications(&self) -> bool {
-        !self.delivery.is_empty() || !self.envelope_id.is_empty() || !self.own_deliveries.is_empty()
+        let of_one = self.special.as_ref().is_some_and(|special| !special.own_deliveries.is_empty());
+        !self.delivery.is_empty() || !self.envelope_id.is_empty() || of_one
     }
 
-    /// Asks for what was checked before.
+    /// Asks for what was checked before, in an envelope that asks for nothing yet.
     pub fn set_demands(&mut self, demands: &Demands) {
-        self.demands.copy_from(demands);
+        // The envelope was cleared before.
+        if !demands.is_empty() {
+            self.special.get_or_insert_default().demands.copy_from(demands);
+        }
     }
 
-    /// See [`Self::set_demands`].
+    /// See [`Self::set_demands`]; `None` if there are none.
     #[must_use]
-    pub fn demands(&self) -> &Demands {
-        &self.demands
+    pub fn demands(&self) -> Option<&Demands> {
+        self.special.as_ref().map(|special| &special.demands).filter(|demands| !demands.is_empty())
     }
 
     /// Adds parameters to MAIL, which were checked before.

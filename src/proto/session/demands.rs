@@ -21,10 +21,8 @@ impl Session {
     /// Demands that cannot be met, and may not be left out, are an error before
     /// anything is sent.
     pub(super) fn expect_demands(&self) -> Result<()> {
-        let (demands, offered) = (self.mail.envelope.demands(), &self.capabilities);
-        if demands.is_empty() {
-            return Ok(());
-        }
+        let Some(demands) = self.mail.envelope.demands() else { return Ok(()) };
+        let offered = &self.capabilities;
         let leaves_out = self.mail.envelope.leaves_out();
         if let Some(by) = demands.deliver_by {
             match offered.deliver_by {

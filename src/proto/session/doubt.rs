@@ -44,17 +44,15 @@ impl Session {
     /// The extensions that this message's MAIL has parameters of, and that it can do without.
     fn spare_parameters(&self) -> Vec<&'static str> {
         let (envelope, offered) = (&self.mail.envelope, &self.capabilities);
-        let (demands, leaves_out) = (envelope.demands(), envelope.leaves_out());
+        let leaves_out = envelope.leaves_out();
+        let (by, priority) = envelope.demands().map_or((None, 0), |demands| (demands.deliver_by, demands.priority));
         let has_dsn = !envelope.delivery().mail_parameter().is_empty() || !envelope.envelope_id().is_empty();
         let spare = [
             ("SIZE", offered.size.is_some() && envelope.size().is_some()),
             ("8BITMIME", offered.eight_bit && envelope.is_eight_bit()),
             ("DSN", leaves_out && offered.dsn && has_dsn),
-            (
-                "DELIVERBY",
-                leaves_out && offered.deliver_by.is_some() && demands.deliver_by.is_some_and(|by| !by.returns()),
-            ),
-            ("MT-PRIORITY", leaves_out && offered.mt_priority.is_some() && demands.priority != 0),
+            ("DELIVERBY", leaves_out && offered.deliver_by.is_some() && by.is_some_and(|by| !by.returns())),
+            ("MT-PRIORITY", leaves_out && offered.mt_priority.is_some() && priority != 0),
         ];
         spare.into_iter().filter(|(_, used)| *used).map(|(keyword, _)| keyword).collect()
     }
