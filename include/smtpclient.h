@@ -137,6 +137,107 @@
 
 /** @} */
 
+/** @name SMTP_EXTOPT
+ *  Bits of SMTP_PROPERTY_EXTENDED_OPTIONS: what the server offers.
+ *  @{ */
+
+/**
+ * The server tells who is on a list: SmtpExpandAddress.
+ */
+#define SMTP_EXTOPT_EXPN 0x1
+
+/**
+ * The server tells whether an address is valid: SmtpVerifyAddress.
+ */
+#define SMTP_EXTOPT_VRFY 0x2
+
+/**
+ * Delivery status notifications (RFC 3461).
+ */
+#define SMTP_EXTOPT_DSN 0x4
+
+/**
+ * The length of a message is told in advance (RFC 1870).
+ */
+#define SMTP_EXTOPT_SIZE 0x8
+
+/**
+ * The server sends queued mail when asked: SmtpExtendedTurn (RFC 1985).
+ */
+#define SMTP_EXTOPT_ETRN 0x10
+
+/**
+ * Messages with octets beyond ASCII (RFC 6152).
+ */
+#define SMTP_EXTOPT_8BITMIME 0x20
+
+/**
+ * A login with the mechanism LOGIN.
+ */
+#define SMTP_EXTOPT_AUTHLOGIN 0x40
+
+/**
+ * TLS on request (RFC 3207).
+ */
+#define SMTP_EXTOPT_STARTTLS 0x80
+
+/**
+ * Commands that do not wait for each other (RFC 2920).
+ */
+#define SMTP_EXTOPT_PIPELINING 0x100
+
+/**
+ * Messages in pieces of known length (RFC 3030).
+ */
+#define SMTP_EXTOPT_CHUNKING 0x200
+
+/**
+ * Messages of any octets (RFC 3030).
+ */
+#define SMTP_EXTOPT_BINARYMIME 0x400
+
+/**
+ * Addresses and headers beyond ASCII (RFC 6531).
+ */
+#define SMTP_EXTOPT_SMTPUTF8 0x800
+
+/**
+ * Replies with codes such as 5.1.1 (RFC 2034).
+ */
+#define SMTP_EXTOPT_ENHANCEDSTATUSCODES 0x1000
+
+/**
+ * A time by which to deliver: SMTP_PROPERTY_DELIVER_BY (RFC 2852).
+ */
+#define SMTP_EXTOPT_DELIVERBY 0x2000
+
+/**
+ * Messages that are held: SMTP_PROPERTY_HOLD_FOR, SMTP_PROPERTY_HOLD_UNTIL (RFC 4865).
+ */
+#define SMTP_EXTOPT_FUTURERELEASE 0x4000
+
+/**
+ * Priorities: SMTP_PROPERTY_MT_PRIORITY (RFC 6710).
+ */
+#define SMTP_EXTOPT_MT_PRIORITY 0x8000
+
+/**
+ * TLS all the way: SMTP_PROPERTY_REQUIRE_TLS (RFC 8689).
+ */
+#define SMTP_EXTOPT_REQUIRETLS 0x10000
+
+/**
+ * How many messages and recipients the server takes (RFC 9422).
+ */
+#define SMTP_EXTOPT_LIMITS 0x20000
+
+/**
+ * The server explains itself: SmtpHelp.
+ */
+#define SMTP_EXTOPT_HELP 0x40000
+
+/** @} */
+
 /** @name SMTP_TLS
  *  Values of SMTP_PROPERTY_TLS_MODE.
  *  @{ */
@@ -509,8 +610,8 @@
 #define SMTP_PROPERTY_ENVELOPE_ID 13
 
 /**
- * Integer, default 0. 1 has notifications left out where the server does not offer them,
- * instead of the message failing.
+ * Integer, default 0. 1 has notifications, and other wishes that say so, left out where the
+ * server does not offer them, instead of the message failing.
  */
 #define SMTP_PROPERTY_LEAVE_OUT 14
 
@@ -617,6 +718,54 @@
 #define SMTP_PROPERTY_TIMEOUT_QUIT 31
 
 /**
+ * Text, default empty. When every message is to be delivered, seconds;mode (DELIVERBY, RFC 2852
+ * section 4), such as 120;R or -5;NT: R has a late message returned, N has the sender told, T
+ * has every relay report. Where it is not offered, N is left out with LEAVE_OUT; R is an error.
+ * Empty: no wish.
+ */
+#define SMTP_PROPERTY_DELIVER_BY 40
+
+/**
+ * Integer, default 0. For how many seconds the server is to hold every message, 1 to 999999999
+ * (FUTURERELEASE, RFC 4865); 0 is not at all. Excludes HOLD_UNTIL. Where it is not offered, or
+ * not for so long, that is an error also with LEAVE_OUT.
+ */
+#define SMTP_PROPERTY_HOLD_FOR 41
+
+/**
+ * Text, default empty. Until when the server is to hold every message, a date and time of RFC
+ * 3339 such as 2026-11-02T10:00:00Z (FUTURERELEASE, RFC 4865); sent in UTC and whole seconds.
+ * Excludes HOLD_FOR. Empty: not at all. Else as HOLD_FOR.
+ */
+#define SMTP_PROPERTY_HOLD_UNTIL 42
+
+/**
+ * Integer, default 0. The priority of every message, -9 to 9 (MT-PRIORITY, RFC 6710); 0 asks
+ * for nothing, which means the same. Left out with LEAVE_OUT where it is not offered.
+ */
+#define SMTP_PROPERTY_MT_PRIORITY 43
+
+/**
+ * Integer, default 0. 1 has every message travel over verified TLS to its end or come back
+ * (REQUIRETLS, RFC 8689). An error before anything is sent, also with LEAVE_OUT, unless the
+ * server offers it and this session has TLS with a verified certificate.
+ */
+#define SMTP_PROPERTY_REQUIRE_TLS 44
+
+/**
+ * Text, default empty. Who handed every message in at first, a mailbox, or <> if that is not
+ * known (AUTH= of MAIL, RFC 4954 section 5). Empty: nothing is said. Left out with LEAVE_OUT
+ * where the server offers no login.
+ */
+#define SMTP_PROPERTY_AUTH_SENDER 45
+
+/**
+ * Text, default empty. Extensions that are not to be used, keywords separated by blanks, such
+ * as PIPELINING SIZE: treated as not offered from the next EHLO on.
+ */
+#define SMTP_PROPERTY_DISABLED_EXTENSIONS 50
+
+/**
  * Integer, read only. 1 while the client is connected, as far as it has noticed.
  */
 #define SMTP_PROPERTY_IS_CONNECTED 100
@@ -672,6 +821,20 @@
  * Text, read only. The address and port of this end of the connection.
  */
 #define SMTP_PROPERTY_LOCAL_ADDRESS 110
+
+/**
+ * Integer, read only. The known extensions that the server offers and that are not left out,
+ * SMTP_EXTOPT_ bits.
+ */
+#define SMTP_PROPERTY_EXTENDED_OPTIONS 111
+
+/**
+ * Text, read only. The extensions that the server offers and that are not used, one a line:
+ * keyword, colon, reason. They were switched off, or the server refused MAIL for the parameter
+ * of an extension that it offers, and MAIL was repeated without; such a one is left out with
+ * this server for the rest of the client's life.
+ */
+#define SMTP_PROPERTY_LEFT_OUT_EXTENSIONS 112
 
 /**
  * Text, read only. The TLS version in use, such as TLS 1.3; empty without TLS.
@@ -788,9 +951,21 @@
 /**
  * Text, read only. The whole record of the last failure as a JSON object; empty if there was
  * none. Members: code, name, class, phase, what, remedy, and where they apply reply (code,
- * text, enhanced), os_error, tls_reason, address.
+ * text, enhanced), os_error, tls_reason, address, offered (names), skipped (name, reason).
  */
 #define SMTP_PROPERTY_ERROR_JSON 170
+
+/**
+ * Text, read only. Where the last failure was that of a choice, what the server offered, one a
+ * line: login mechanisms, or extensions.
+ */
+#define SMTP_PROPERTY_ERROR_OFFERED 171
+
+/**
+ * Text, read only. Where the last failure was that of a choice, what was passed over, one a
+ * line: name, colon, reason.
+ */
+#define SMTP_PROPERTY_ERROR_SKIPPED 172
 
 /** @} */
 
@@ -1494,6 +1669,29 @@ int32_t SmtpReset(struct SmtpClient *client);
 int32_t SmtpCancel(struct SmtpClient *client);
 
 /**
+ * What the server says of one extension in its reply to EHLO. All of them are in
+ * SMTP_PROPERTY_EXTENSIONS, and the known ones as bits in SMTP_PROPERTY_EXTENDED_OPTIONS.
+ *
+ * @param client    the client
+ * @param keyword   the extension, such as "SIZE", in any case
+ * @param buffer    room for what stands behind the keyword, which may be nothing, and
+ *                  its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0 if it is offered; SMTP_ERROR_EXTENSION_UNAVAILABLE if it is not, or is
+ *         left out (SMTP_PROPERTY_LEFT_OUT_EXTENSIONS), or there is no connection;
+ *         SMTP_ERROR_INVALID_PARAMETER if that is no keyword; SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Threads: any, also while a call runs and from within a callback. A failure
+ * leaves the client's last error as it is. Since 0.1.
+ */
+int32_t SmtpGetCapability(const struct SmtpClient *client,
+                          const char *keyword,
+                          char *buffer,
+                          size_t capacity,
+                          size_t *length);
+
+/**
  * Sends a finished message to one or many recipients.
  *
  * The headers of the message are not read: the envelope is made of the
@@ -1708,6 +1906,28 @@ int32_t SmtpSubmitMessage(struct SmtpClient *client,
                           const struct SmtpServerInfo *server);
 
 /**
+ * Asks for notifications about one address in the place of
+ * SMTP_PROPERTY_DELIVERY_OPTIONS (DSN, RFC 3461), for every message from the next
+ * one on that has it among its recipients. The domain is the same in any case; the
+ * local part is not.
+ *
+ * @param client              the client
+ * @param address             the recipient; NULL takes back what was set for any
+ * @param options             SMTP_DELIVERY_NOTIFY_ bits; 0 is as SMTP_PROPERTY_DELIVERY_OPTIONS
+ * @param original_recipient  the address that notifications are to name (ORCPT), such as
+ *                            "jane@example.com" or "rfc822;jane@example.com", of at
+ *                            most 500 octets as sent; NULL is the address itself. With
+ *                            0 and NULL nothing is said of this recipient any more
+ * @return 0, or SMTP_ERROR_INVALID_ADDRESS, SMTP_ERROR_INVALID_PARAMETER, SMTP_ERROR_TOO_LONG
+ *
+ * Threads: any; waits for its turn. Takes effect with the next message. Since 0.1.
+ */
+int32_t SmtpSetRecipientDelivery(struct SmtpClient *client,
+                                 const char *address,
+                                 uint32_t options,
+                                 const char *original_recipient);
+
+/**
  * How many recipients the last message had; 0 while a message is being sent, and
  * after a call whose arguments were no good.
  *
@@ -1788,12 +2008,14 @@ int32_t SmtpNoop(struct SmtpClient *client);
 
 /**
  * Asks the server whether an address is valid, with VRFY (RFC 5321 section
- * 4.1.1.6). Most public servers refuse, or answer 252: "cannot tell, will try".
+ * 4.1.1.6). Most public servers refuse, or answer 252: "cannot tell, will try". What
+ * it says of the address is in SMTP_PROPERTY_RESULT_STRING.
  *
  * @param client   the client
- * @param address  a mailbox, or a user name alone
+ * @param address  a mailbox, or a user name alone; beyond ASCII it needs SMTPUTF8
  * @return 0 if the reply begins with 2; SMTP_PROPERTY_RESULT_CODE tells 250 from
- *         252. SMTP_ERROR_COMMAND_REJECTED otherwise, or another error code
+ *         252. SMTP_ERROR_SMTPUTF8_REQUIRED before anything is sent,
+ *         SMTP_ERROR_COMMAND_REJECTED, or another error code
  *
  * Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
  */
@@ -1804,7 +2026,7 @@ int32_t SmtpVerifyAddress(struct SmtpClient *client, const char *address);
  * 4.1.1.7). Most public servers refuse.
  *
  * @param client    the client
- * @param address   the list
+ * @param address   the list; beyond ASCII it needs SMTPUTF8
  * @param buffer    room for the members as the server wrote them, one a line
  * @param capacity  its size in octets
  * @param length    set to the length of the whole text without its NUL; may be NULL
@@ -1819,6 +2041,41 @@ int32_t SmtpExpandAddress(struct SmtpClient *client,
                           char *buffer,
                           size_t capacity,
                           size_t *length);
+
+/**
+ * Asks the server to explain itself, with HELP (RFC 5321 section 4.1.1.8).
+ *
+ * @param client    the client
+ * @param topic     what about, such as a command; NULL or empty is in general
+ * @param buffer    room for the text as the server wrote it, its lines joined by line feeds
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0; SMTP_ERROR_BUFFER_TOO_SMALL, with the buffer filled with as much
+ *         as fits and the whole in SMTP_PROPERTY_RESULT_STRING, until the next call;
+ *         SMTP_ERROR_COMMAND_REJECTED, or another error code
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
+ */
+int32_t SmtpHelp(struct SmtpClient *client,
+                 const char *topic,
+                 char *buffer,
+                 size_t capacity,
+                 size_t *length);
+
+/**
+ * Has the server send the mail that it holds for a node, over connections of its
+ * own, with ETRN (RFC 1985).
+ *
+ * @param client  the client
+ * @param node    a domain; behind @, a domain and all below it; or behind #, the
+ *                name of a queue
+ * @return 0 if the server does so, or has nothing to send: SMTP_PROPERTY_RESULT_CODE
+ *         is 250, 251 (nothing), 252 or 253 (so many messages);
+ *         SMTP_ERROR_COMMAND_REJECTED if it does not (458, 459), or another error code
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
+ */
+int32_t SmtpExtendedTurn(struct SmtpClient *client, const char *node);
 
 /**
  * The code of a client's last failure. A success leaves it as it was; set

@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use smtpclient::client::{Access, Chunking, EVENTS, Kind, OPTIONS, TABLE as PROPERTIES};
+use smtpclient::client::{Access, Chunking, EVENTS, EXTENDED_OPTIONS, Kind, OPTIONS, TABLE as PROPERTIES};
 use smtpclient::error::{Class, Phase, TABLE as ERRORS};
 use smtpclient::ffi::{SMTP_ABI_VERSION, SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY};
 use smtpclient::proto::{DELIVERIES, Outcome, RecipientState, Security};
@@ -62,6 +62,14 @@ fn groups() -> Vec<Group> {
             OPTIONS.iter().map(option).collect(),
         ),
         group("SMTP_DELIVERY_", "Bits of SMTP_PROPERTY_DELIVERY_OPTIONS.", DELIVERIES.iter().map(option).collect()),
+        group(
+            "SMTP_EXTOPT_",
+            "Bits of SMTP_PROPERTY_EXTENDED_OPTIONS: what the server offers.",
+            EXTENDED_OPTIONS
+                .iter()
+                .map(|option| (option.name.to_owned(), i64::from(option.value), option.doc.to_owned()))
+                .collect(),
+        ),
         group(
             "SMTP_TLS_",
             "Values of SMTP_PROPERTY_TLS_MODE.",
@@ -192,7 +200,7 @@ fn constants() -> String {
             let number = match group.prefix {
                 // A literal of the least value would be too large before its sign.
                 "SMTP_ERROR_" => format!("((int32_t)({value}))  /* {:#010X} */", value & 0xFFFF_FFFF),
-                "SMTP_OPTION_" | "SMTP_EVENT_" | "SMTP_DELIVERY_" => format!("{value:#x}"),
+                "SMTP_OPTION_" | "SMTP_EVENT_" | "SMTP_DELIVERY_" | "SMTP_EXTOPT_" => format!("{value:#x}"),
                 _ => value.to_string(),
             };
             writeln!(out, "\n/**\n{}\n */\n#define {}{name} {number}", wrapped(&doc, " * ", 96), group.prefix).unwrap();
@@ -265,9 +273,11 @@ fn header() -> String {
         "event",
         "version",
         "client",
+        "capability",
         "send",
         "stepwise",
         "submit",
+        "delivery",
         "recipient",
         "command",
         "error",

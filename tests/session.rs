@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use smtpclient::error::{Class, Code, Error, Phase};
 use smtpclient::proto::sasl::Credentials;
 use smtpclient::proto::{
-    CommandText, Config, Delivery, Direction, Envelope, HostName, Mailbox, Moment, Outcome, RecipientState,
-    ReversePath, Secret, Security, Session, Timeouts, Want, split_list,
+    CommandText, Config, DateTime, DeliverBy, Delivery, Demands, Direction, Envelope, Hold, HostName, Mailbox, Moment,
+    Outcome, RecipientDelivery, RecipientState, ReversePath, Secret, Security, Session, Timeouts, Want, Withheld,
+    split_list,
 };
 use transcript::{Action, Transcript};
 
@@ -82,7 +83,7 @@ impl Player {
                 self.session.begin_message(&mut self.envelope, self.now)
             }
             Action::Recipient(address) => {
-                self.session.add_recipient(Mailbox::parse(address).expect("a good recipient"), self.now)
+                self.session.add_recipient(Mailbox::parse(address).expect("a good recipient"), None, self.now)
             }
             Action::Write(content) => {
                 self.content.clone_from(content);
@@ -96,6 +97,10 @@ impl Player {
             Action::Reset => self.session.reset(self.now),
             Action::Command(verb, parameters) => {
                 CommandText::parse(verb, parameters).and_then(|text| self.session.command(&text, self.now))
+            }
+            Action::Ask(verb, address) => self.session.ask(verb, address, self.now),
+            Action::Turn(node) => {
+                CommandText::extended_turn(node).and_then(|text| self.session.command(&text, self.now))
             }
             Action::Quit => self.session.quit(self.now),
             _ => unreachable!("not a command"),
@@ -114,6 +119,15 @@ impl Player {
         self.envelope.set_extra_parameters(&self.wishes.parameters);
         self.envelope.set_chunks(self.wishes.chunking == 2);
         self.envelope.set_binary(self.wishes.binary);
+        self.envelope.set_demands(&demands(&self.wishes));
+        for (address, bits, original) in &self.wishes.recipients {
+            let own = RecipientDelivery::parse(*bits, original.as_deref()).expect("a good wish");
+            for index in 0..self.envelope.len() {
+                if self.envelope.recipient(index) == Some(address) {
+                    self.envelope.set_recipient_delivery(index, own.clone());
+                }
+            }
+        }
     }
 
     /// A new connection, over which the session goes on.
@@ -187,11 +201,33 @@ fn config(security: Security, extended: bool, private_path: bool) -> Config {
         private_path,
         insecure_auth: false,
         lmtp: false,
+        skips_verify: false,
+        withheld: Vec::new(),
+    }
+}
+
+fn demands(wishes: &Transcript) -> Demands {
+    let until = |text: &String| Hold::Until(DateTime::parse(text).expect("a good moment"));
+    let given = |text: &String| (!text.is_empty()).then(|| text.clone());
+    Demands {
+        deliver_by: given(&wishes.deliver_by).map(|text| DeliverBy::parse(&text).expect("a good time")),
+        hold: given(&wishes.hold_until)
+            .as_ref()
+            .map(until)
+            .or((wishes.hold_for > 0).then_some(Hold::For(wishes.hold_for))),
+        priority: wishes.priority,
+        require_tls: wishes.require_tls,
+        auth_sender: wishes.auth_sender.clone(),
     }
 }
 
 fn config_of(transcript: &Transcript) -> Config {
-    Config { lmtp: transcript.lmtp, ..config(transcript.security, transcript.extended, transcript.private_path) }
+    let withheld = |keyword: &str| Withheld { keyword: keyword.to_owned(), reason: "a test".to_owned() };
+    Config {
+        lmtp: transcript.lmtp,
+        withheld: transcript.disabled.split_whitespace().map(withheld).collect(),
+        ..config(transcript.security, transcript.extended, transcript.private_path)
+    }
 }
 
 fn play(transcript: &Transcript, delivery: Pace) {

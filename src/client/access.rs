@@ -2,6 +2,7 @@
 
 use super::core::Client;
 use super::property::{Access, Kind, Property, Row};
+use super::wishes::check_keyword;
 use crate::error::{Code, Error, Result, ServerReply};
 use crate::proto::RecipientState;
 
@@ -58,6 +59,34 @@ impl Client {
         let shared = self.shared.lock();
         let value = shared.settings.text(row.property).map(str::to_owned);
         value.or_else(|| shared.status.text(row.property)).ok_or_else(|| unknown(id, Kind::Text))
+    }
+
+    /// What the server says of an extension.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER` if that is no keyword, `EXTENSION_UNAVAILABLE`.
+    pub fn capability(&self, keyword: &str) -> Result<String> {
+        check_keyword(keyword)?;
+        let shared = self.shared.lock();
+        let offered = &shared.status.capabilities;
+        offered.parameters(keyword).map(str::to_owned).ok_or_else(|| {
+            let keyword = keyword.to_ascii_uppercase();
+            let what = format!("an extension was asked about, {keyword}, which {}", offered.denial(&keyword));
+            Error::caller(Code::EXTENSION_UNAVAILABLE, what)
+                .with_remedy("Do without it; SMTP_PROPERTY_EXTENSIONS lists what is offered.")
+                .with_choice(&offered.lines, offered.skipped())
+        })
+    }
+
+    /// Asks for notifications about one recipient of the messages to come; see
+    /// `SmtpSetRecipientDelivery`.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ADDRESS`, `INVALID_PARAMETER`, `TOO_LONG`, `REENTRANT`.
+    pub fn set_recipient_delivery(&self, address: Option<&str>, options: u32, original: Option<&str>) -> Result<()> {
+        self.when_free(|_| self.shared.lock().settings.wishes.set_recipient(address, options, original))
     }
 
     /// How many recipients the last message had.

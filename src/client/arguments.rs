@@ -81,6 +81,8 @@ pub(super) fn fill_wishes(envelope: &mut Envelope, settings: &Settings) -> Resul
     envelope.set_binary(settings.binary);
     envelope.set_chunks(settings.chunking == Chunking::Always);
     envelope.set_header_utf8(settings.smtputf8);
+    envelope.set_demands(&settings.wishes.demands);
+    settings.wishes.fill_recipients(envelope);
     Ok(())
 }
 
@@ -149,6 +151,7 @@ fn common_plan(settings: &Settings, options: Options) -> Result<Plan> {
         ca_file: (!settings.ca_file.is_empty()).then(|| PathBuf::from(&settings.ca_file)),
         insecure_skip_verify: settings.insecure_skip_verify || options.has(Options::TRUSTEDSITE),
         insecure_auth: settings.insecure_auth,
+        withheld: settings.wishes.disabled().collect(),
         timeouts: settings.timeouts.clone(),
     })
 }

@@ -6,6 +6,7 @@
 
 use super::arguments::plan;
 use super::event::{Event, EventKind, Sink};
+use super::left_out::LeftOut;
 use super::options::Options;
 use super::settings::Settings;
 use super::status::Status;
@@ -41,6 +42,8 @@ pub(super) struct Inner {
     /// The end of the connection is to be told, behind whatever else is.
     end_untold: bool,
     pub(super) envelope: Envelope,
+    /// What servers have been found not to understand.
+    left_out: LeftOut,
     sink: Option<Arc<Sink>>,
     /// The present call has more to do: it can still be cancelled.
     pub(super) more_follows: bool,
@@ -107,6 +110,32 @@ impl Client {
             let text = CommandText::parse(verb, parameters)?;
             self.run_command(inner, None, |session, now, _| session.command(&text, now), Status::take_session)?;
             Ok(self.shared.lock().status.reply_text())
+        })
+    }
+
+    /// Asks about an address, with VRFY or EXPN, and gives the text of the reply.
+    ///
+    /// # Errors
+    ///
+    /// `NOT_CONNECTED`, `INVALID_ADDRESS`, `SMTPUTF8_REQUIRED`, `COMMAND_REJECTED`,
+    /// or whatever the attempt met.
+    pub fn ask(&self, verb: &str, address: &str) -> Result<String> {
+        self.operate(|inner| {
+            let begin = |session: &mut Session, now, _: &mut Envelope| session.ask(verb, address, now);
+            self.run_command(inner, None, begin, Status::take_session)?;
+            Ok(self.shared.lock().status.reply_text())
+        })
+    }
+
+    /// Has the server send the mail that it holds for a node, with ETRN (RFC 1985).
+    ///
+    /// # Errors
+    ///
+    /// `NOT_CONNECTED`, `INVALID_PARAMETER`, `COMMAND_REJECTED`, or whatever the attempt met.
+    pub fn extended_turn(&self, node: &str) -> Result<()> {
+        self.operate(|inner| {
+            let text = CommandText::extended_turn(node)?;
+            self.run_command(inner, None, |session, now, _| session.command(&text, now), Status::take_session)
         })
     }
 
@@ -245,7 +274,8 @@ impl Client {
             return Err(Error::caller(Code::ALREADY_CONNECTED, "the client is connected already"));
         }
         let settings = self.shared.lock().settings.clone();
-        let plan = plan(&settings, host, port, options)?;
+        let mut plan = plan(&settings, host, port, options)?;
+        plan.withheld.extend(inner.left_out.of(&plan.host, plan.port));
         let timeout = if timeout == 0 { settings.timeout } else { timeout };
         inner.lost = false;
         let connection = inner.connection.insert(Connection::open(plan, Arc::clone(&self.canceller))?);
@@ -354,6 +384,7 @@ impl Client {
         }
         begun?;
         let result = self.run(connection, inner.sink.as_ref(), source.unwrap_or(&mut NoContent), limit);
+        self.learn_left_out(connection, &mut inner.left_out);
         let renewed = connection.take_renewed();
         let Some(session) = connection.session_mut() else { return result };
         learn(&mut self.shared.lock().status, session);
@@ -378,6 +409,24 @@ impl Client {
         inner.lost = true;
         inner.end_untold = true;
         self.shared.lock().status.take_disconnect();
+    }
+
+    /// Remembers for the connections to come what this message's MAIL had to be repeated without.
+    fn learn_left_out(&self, connection: &Connection, left_out: &mut LeftOut) {
+        let Some(session) = connection.session() else { return };
+        let capabilities = session.capabilities();
+        if capabilities.withheld.is_empty() {
+            return;
+        }
+        let mut shared = self.shared.lock();
+        let known = shared.status.capabilities.withheld.len();
+        if capabilities.withheld.len() > known {
+            let plan = connection.plan();
+            for extension in &capabilities.withheld[known..] {
+                left_out.add(&plan.host, plan.port, extension.clone());
+            }
+            shared.status.capabilities.clone_from(capabilities);
+        }
     }
 
     fn run(

@@ -96,7 +96,7 @@ properties! {
     ENVELOPE_ID EnvelopeId 13 Text ReadWrite ""
         "An identifier that notifications bring back (ENVID, RFC 3461 section 4.4): printable ASCII, at most 100 characters.";
     LEAVE_OUT LeaveOut 14 Integer ReadWrite "0"
-        "1 has notifications left out where the server does not offer them, instead of the message failing.";
+        "1 has notifications, and other wishes that say so, left out where the server does not offer them, instead of the message failing.";
     MAIL_PARAMETERS MailParameters 15 Text ReadWrite ""
         "Further parameters of MAIL as they stand on the line, separated by blanks (RFC 5321 section 4.1.2); not compared with what the server offers.";
     CHUNKING Chunking 16 Integer ReadWrite "1"
@@ -131,6 +131,20 @@ properties! {
         "The limit for the reply to the end of the message, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.6).";
     TIMEOUT_QUIT TimeoutQuit 31 Integer ReadWrite "2000"
         "The limit for the reply to QUIT, in milliseconds; 0 is none.";
+    DELIVER_BY DeliverBy 40 Text ReadWrite ""
+        "When every message is to be delivered, seconds;mode (DELIVERBY, RFC 2852 section 4), such as 120;R or -5;NT: R has a late message returned, N has the sender told, T has every relay report. Where it is not offered, N is left out with LEAVE_OUT; R is an error. Empty: no wish.";
+    HOLD_FOR HoldFor 41 Integer ReadWrite "0"
+        "For how many seconds the server is to hold every message, 1 to 999999999 (FUTURERELEASE, RFC 4865); 0 is not at all. Excludes HOLD_UNTIL. Where it is not offered, or not for so long, that is an error also with LEAVE_OUT.";
+    HOLD_UNTIL HoldUntil 42 Text ReadWrite ""
+        "Until when the server is to hold every message, a date and time of RFC 3339 such as 2026-11-02T10:00:00Z (FUTURERELEASE, RFC 4865); sent in UTC and whole seconds. Excludes HOLD_FOR. Empty: not at all. Else as HOLD_FOR.";
+    MT_PRIORITY MtPriority 43 Integer ReadWrite "0"
+        "The priority of every message, -9 to 9 (MT-PRIORITY, RFC 6710); 0 asks for nothing, which means the same. Left out with LEAVE_OUT where it is not offered.";
+    REQUIRE_TLS RequireTls 44 Integer ReadWrite "0"
+        "1 has every message travel over verified TLS to its end or come back (REQUIRETLS, RFC 8689). An error before anything is sent, also with LEAVE_OUT, unless the server offers it and this session has TLS with a verified certificate.";
+    AUTH_SENDER AuthSender 45 Text ReadWrite ""
+        "Who handed every message in at first, a mailbox, or <> if that is not known (AUTH= of MAIL, RFC 4954 section 5). Empty: nothing is said. Left out with LEAVE_OUT where the server offers no login.";
+    DISABLED_EXTENSIONS DisabledExtensions 50 Text ReadWrite ""
+        "Extensions that are not to be used, keywords separated by blanks, such as PIPELINING SIZE: treated as not offered from the next EHLO on.";
     IS_CONNECTED IsConnected 100 Integer ReadOnly "0"
         "1 while the client is connected, as far as it has noticed.";
     IS_EXTENDED IsExtended 101 Integer ReadOnly "0"
@@ -153,6 +167,10 @@ properties! {
         "The address and port of the server.";
     LOCAL_ADDRESS LocalAddress 110 Text ReadOnly ""
         "The address and port of this end of the connection.";
+    EXTENDED_OPTIONS ExtendedOptions 111 Integer ReadOnly "0"
+        "The known extensions that the server offers and that are not left out, SMTP_EXTOPT_ bits.";
+    LEFT_OUT_EXTENSIONS LeftOutExtensions 112 Text ReadOnly ""
+        "The extensions that the server offers and that are not used, one a line: keyword, colon, reason. They were switched off, or the server refused MAIL for the parameter of an extension that it offers, and MAIL was repeated without; such a one is left out with this server for the rest of the client's life.";
     TLS_PROTOCOL TlsProtocol 120 Text ReadOnly ""
         "The TLS version in use, such as TLS 1.3; empty without TLS.";
     TLS_CIPHER TlsCipher 121 Text ReadOnly ""
@@ -196,7 +214,11 @@ properties! {
     ERROR_REMEDY ErrorRemedy 169 Text ReadOnly ""
         "What to do about the last failure, one sentence.";
     ERROR_JSON ErrorJson 170 Text ReadOnly ""
-        "The whole record of the last failure as a JSON object; empty if there was none. Members: code, name, class, phase, what, remedy, and where they apply reply (code, text, enhanced), os_error, tls_reason, address.";
+        "The whole record of the last failure as a JSON object; empty if there was none. Members: code, name, class, phase, what, remedy, and where they apply reply (code, text, enhanced), os_error, tls_reason, address, offered (names), skipped (name, reason).";
+    ERROR_OFFERED ErrorOffered 171 Text ReadOnly ""
+        "Where the last failure was that of a choice, what the server offered, one a line: login mechanisms, or extensions.";
+    ERROR_SKIPPED ErrorSkipped 172 Text ReadOnly ""
+        "Where the last failure was that of a choice, what was passed over, one a line: name, colon, reason.";
 }
 
 #[cfg(test)]

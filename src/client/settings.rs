@@ -2,6 +2,7 @@
 
 use super::options::Options;
 use super::property::Property;
+use super::wishes::Wishes;
 use crate::error::{Code, Error, Result};
 use crate::proto::{Delivery, HostName, ParameterList, Secret, Security, Timeouts, check_envelope_id};
 
@@ -27,6 +28,7 @@ pub(super) struct Settings {
     pub(super) binary: bool,
     pub(super) strict_line_ends: bool,
     pub(super) smtputf8: bool,
+    pub(super) wishes: Wishes,
     pub(super) timeout: u32,
     pub(super) timeouts: Timeouts,
 }
@@ -84,7 +86,7 @@ impl Settings {
                 value.clone_into(&mut self.envelope_id);
             }
             Property::MailParameters => self.mail_parameters = ParameterList::parse(value)?,
-            _ => return Err(not_a_setting(name)),
+            _ => return self.wishes.set_text(property, value).unwrap_or_else(|| Err(not_a_setting(name))),
         }
         Ok(())
     }
@@ -97,7 +99,7 @@ impl Settings {
             Property::LocalName => &self.local_name,
             Property::EnvelopeId => &self.envelope_id,
             Property::MailParameters => self.mail_parameters.as_str(),
-            _ => return None,
+            _ => return self.wishes.text(property),
         })
     }
 
@@ -106,6 +108,9 @@ impl Settings {
             let what = format!("the value {value} of {name} is not between 0 and {most}");
             Error::caller(Code::INVALID_PARAMETER, what)
         };
+        if let Some(set) = self.wishes.set_integer(property, name, value) {
+            return set;
+        }
         match property {
             Property::Port => self.port = u16::try_from(value).map_err(|_| out_of_range(i64::from(u16::MAX)))?,
             Property::Options => {
@@ -154,7 +159,10 @@ impl Settings {
             Property::StrictLineEnds => i64::from(self.strict_line_ends),
             Property::Smtputf8 => i64::from(self.smtputf8),
             Property::DeliveryOptions => i64::from(self.delivery.0),
-            _ => return self.clone().limit_mut(property).map(|limit| i64::from(*limit)),
+            _ => {
+                let limit = || self.clone().limit_mut(property).map(|limit| i64::from(*limit));
+                return self.wishes.integer(property).or_else(limit);
+            }
         })
     }
 

@@ -1,10 +1,11 @@
 //! What is known of the client's connection, its last message and its last
 //! failure: the properties that can only be read.
 
+use super::extended::extended_options;
 use super::property::Property;
 use crate::drive::Connection;
 use crate::error::Error;
-use crate::proto::{Envelope, Outcome, RecipientState, Reply, ReversePath, Session, queue_id};
+use crate::proto::{Capabilities, Envelope, Outcome, RecipientState, Reply, ReversePath, Session, queue_id};
 use std::sync::Arc;
 
 /// A copy of the facts, readable while a call runs.
@@ -14,6 +15,7 @@ pub(super) struct Status {
     extended: bool,
     reply: Reply,
     extensions: String,
+    pub(super) capabilities: Capabilities,
     mechanisms: String,
     mechanism: &'static str,
     size_limit: u64,
@@ -40,6 +42,7 @@ impl Status {
         self.extended = session.is_some_and(Session::is_extended);
         self.mechanism = session.and_then(Session::authenticated).map_or("", |mechanism| mechanism.name());
         self.extensions.clear();
+        self.capabilities = Capabilities::default();
         self.mechanisms.clear();
         self.size_limit = 0;
         self.peer.clear();
@@ -58,6 +61,7 @@ impl Status {
         self.extensions = capabilities.lines.join("\n");
         self.mechanisms = capabilities.mechanisms.join(" ");
         self.size_limit = capabilities.size.unwrap_or(0);
+        self.capabilities.clone_from(capabilities);
         if let Some((peer, local)) = connection.addresses() {
             self.peer = peer.to_string();
             self.local = local.map(|local| local.to_string()).unwrap_or_default();
@@ -133,6 +137,9 @@ impl Status {
             Property::ResultString => self.reply_text(),
             Property::EnhancedCode => enhanced_text(self.reply.enhanced()),
             Property::Extensions => self.extensions.clone(),
+            Property::LeftOutExtensions => lines(&self.capabilities.skipped()),
+            Property::ErrorOffered => error.map(|error| error.offered.join("\n")).unwrap_or_default(),
+            Property::ErrorSkipped => error.map(|error| lines(&error.skipped)).unwrap_or_default(),
             Property::AuthMechanisms => self.mechanisms.clone(),
             Property::AuthMechanism => self.mechanism.to_owned(),
             Property::PeerAddress => self.peer.clone(),
@@ -160,6 +167,7 @@ impl Status {
             Property::IsConnected => i64::from(self.connected),
             Property::IsExtended => i64::from(self.extended),
             Property::ResultCode => i64::from(self.reply.code()),
+            Property::ExtendedOptions => i64::from(extended_options(&self.capabilities)),
             Property::SizeLimit => i64::try_from(self.size_limit).unwrap_or(i64::MAX),
             Property::TlsVerified => i64::from(self.tls_verified),
             Property::Outcome => self.outcome as i64,
@@ -203,6 +211,11 @@ impl Status {
         }
         queue_id(&self.final_reply.to_record().text).unwrap_or_default().to_owned()
     }
+}
+
+/// Names with their reasons, one a line.
+fn lines(pairs: &[(String, String)]) -> String {
+    pairs.iter().map(|(name, reason)| format!("{name}: {reason}")).collect::<Vec<_>>().join("\n")
 }
 
 pub(super) fn enhanced_text(code: Option<(u8, u16, u16)>) -> String {

@@ -41,7 +41,8 @@ impl Client {
     pub fn add_recipient(&self, address: &str) -> Result<()> {
         self.operate(|inner| {
             with_mailbox(address, |mailbox| {
-                let begin = |session: &mut Session, now, _: &mut _| session.add_recipient(mailbox, now);
+                let own = self.shared.lock().settings.wishes.of_recipient(mailbox.as_str()).cloned();
+                let begin = |session: &mut Session, now, _: &mut _| session.add_recipient(mailbox, own, now);
                 self.run_command(inner, None, begin, Status::take_recipient)
             })
         })

@@ -247,6 +247,12 @@ impl Connection {
         self.canceller.is_cancelled()
     }
 
+    /// What it was to be like.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// The conversation, once there is one.
     #[must_use]
     pub fn session(&self) -> Option<&Session> {
@@ -349,6 +355,8 @@ impl Connection {
             private_path: peer.is_private(),
             insecure_auth: self.plan.insecure_auth,
             lmtp: self.plan.lmtp,
+            skips_verify: self.plan.insecure_skip_verify,
+            withheld: self.plan.withheld.clone(),
         };
         let mut session = match self.left.take() {
             Some(mut left) => left.renewed(config),

@@ -1,6 +1,6 @@
 //! What a connection is to be like, settled before it is made.
 
-use crate::proto::{HostName, Security, Timeouts};
+use crate::proto::{HostName, Security, Timeouts, Withheld};
 use std::path::PathBuf;
 
 /// Everything that a connection attempt needs to know.
@@ -28,6 +28,8 @@ pub struct Plan {
     pub insecure_skip_verify: bool,
     /// Allow a password in the clear.
     pub insecure_auth: bool,
+    /// The extensions to treat as not offered.
+    pub withheld: Vec<Withheld>,
     /// The limit of each phase.
     pub timeouts: Timeouts,
 }

@@ -145,6 +145,10 @@ pub struct Error {
     pub tls_reason: Option<String>,
     /// The mail or network address concerned.
     pub address: Option<String>,
+    /// What the server offers, where a choice among it failed.
+    pub offered: Vec<String>,
+    /// What was passed over, and why.
+    pub skipped: Vec<(String, String)>,
 }
 
 impl Error {
@@ -159,7 +163,18 @@ impl Error {
                 .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
                 .collect();
         }
-        Box::new(Self { code, phase, what, remedy: None, reply: None, os_error: 0, tls_reason: None, address: None })
+        Box::new(Self {
+            code,
+            phase,
+            what,
+            remedy: None,
+            reply: None,
+            os_error: 0,
+            tls_reason: None,
+            address: None,
+            offered: Vec::new(),
+            skipped: Vec::new(),
+        })
     }
 
     /// A misuse by the caller, before anything was sent.
@@ -179,6 +194,15 @@ impl Error {
     #[must_use]
     pub fn with_address(mut self: Box<Self>, address: impl Into<String>) -> Box<Self> {
         self.address = Some(address.into());
+        self
+    }
+
+    /// The same failure with what there was to choose from, and what of it was
+    /// passed over for which reason.
+    #[must_use]
+    pub fn with_choice(mut self: Box<Self>, offered: &[String], skipped: Vec<(String, String)>) -> Box<Self> {
+        self.offered = offered.to_vec();
+        self.skipped = skipped;
         self
     }
 
@@ -230,6 +254,17 @@ impl Error {
             if let Some(value) = value {
                 json += &format!(",\"{name}\":{}", quoted(value));
             }
+        }
+        if !self.offered.is_empty() {
+            let names: Vec<_> = self.offered.iter().map(|name| quoted(name)).collect();
+            json += &format!(",\"offered\":[{}]", names.join(","));
+        }
+        if !self.skipped.is_empty() {
+            let member = |(name, reason): &(String, String)| {
+                format!("{{\"name\":{},\"reason\":{}}}", quoted(name), quoted(reason))
+            };
+            let members: Vec<_> = self.skipped.iter().map(member).collect();
+            json += &format!(",\"skipped\":[{}]", members.join(","));
         }
         json.push('}');
         json
@@ -309,6 +344,16 @@ mod tests {
             error.to_json(),
             r#"{"code":-2147200757,"name":"SMTP_ERROR_SENDER_REJECTED","class":"SERVER","phase":"MAIL","what":"a \"b\" \\ \u00e9","remedy":"Ask.","reply":{"code":550,"text":"no\nnot\u0007 you","enhanced":"5.7.1"}}"#.replace("\\u00e9", "\u{e9}")
         );
+    }
+
+    #[test]
+    fn json_of_a_choice() {
+        let error = Error::caller(Code::EXTENSION_UNAVAILABLE, "x").with_remedy("Y.").with_choice(
+            &["SIZE 10".into(), "X-\"Q\"".into()],
+            vec![("DSN".into(), "switched off".into()), ("A".into(), "b".into())],
+        );
+        let end = r#","offered":["SIZE 10","X-\"Q\""],"skipped":[{"name":"DSN","reason":"switched off"},{"name":"A","reason":"b"}]}"#;
+        assert!(error.to_json().ends_with(end), "{}", error.to_json());
     }
 
     #[test]

@@ -3,9 +3,6 @@
 use super::entry::on_client;
 use super::handle::SmtpClient;
 use super::text::{copy_out, null, optional, required};
-use crate::client::Client;
-use crate::error::Result;
-use crate::proto::Mailbox;
 use std::ffi::c_char;
 
 /// Sends a command that the library has no function for, and reads its reply
@@ -58,12 +55,14 @@ pub extern "C" fn SmtpNoop(client: *mut SmtpClient) -> i32 {
 }
 
 /// Asks the server whether an address is valid, with VRFY (RFC 5321 section
-/// 4.1.1.6). Most public servers refuse, or answer 252: "cannot tell, will try".
+/// 4.1.1.6). Most public servers refuse, or answer 252: "cannot tell, will try". What
+/// it says of the address is in SMTP_PROPERTY_RESULT_STRING.
 ///
 /// @param client   the client
-/// @param address  a mailbox, or a user name alone
+/// @param address  a mailbox, or a user name alone; beyond ASCII it needs SMTPUTF8
 /// @return 0 if the reply begins with 2; SMTP_PROPERTY_RESULT_CODE tells 250 from
-///         252. SMTP_ERROR_COMMAND_REJECTED otherwise, or another error code
+///         252. SMTP_ERROR_SMTPUTF8_REQUIRED before anything is sent,
+///         SMTP_ERROR_COMMAND_REJECTED, or another error code
 ///
 /// Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
 ///
@@ -74,7 +73,7 @@ pub extern "C" fn SmtpNoop(client: *mut SmtpClient) -> i32 {
 pub unsafe extern "C" fn SmtpVerifyAddress(client: *mut SmtpClient, address: *const c_char) -> i32 {
     on_client(client, |client| {
         // SAFETY: as our caller promises.
-        ask(client, "VRFY", unsafe { required(address, "address") }?)?;
+        client.ask("VRFY", unsafe { required(address, "address") }?)?;
         Ok(0)
     })
 }
@@ -83,7 +82,7 @@ pub unsafe extern "C" fn SmtpVerifyAddress(client: *mut SmtpClient, address: *co
 /// 4.1.1.7). Most public servers refuse.
 ///
 /// @param client    the client
-/// @param address   the list
+/// @param address   the list; beyond ASCII it needs SMTPUTF8
 /// @param buffer    room for the members as the server wrote them, one a line
 /// @param capacity  its size in octets
 /// @param length    set to the length of the whole text without its NUL; may be NULL
@@ -111,17 +110,69 @@ pub unsafe extern "C" fn SmtpExpandAddress(
         if buffer.is_null() && capacity != 0 {
             return Err(null("buffer"));
         }
-        let members = ask(client, "EXPN", address)?;
+        let members = client.ask("EXPN", address)?;
         // SAFETY: as our caller promises.
         unsafe { copy_out(&members, buffer, capacity, length) }
     })
 }
 
-/// VRFY and EXPN take a mailbox or a plain name.
-fn ask(client: &Client, verb: &str, address: &str) -> Result<String> {
-    let name = address.trim_matches(' ');
-    if name.contains(['@', '<', '>']) || name.is_empty() {
-        return client.command(verb, Mailbox::parse(address)?.as_str());
-    }
-    client.command(verb, name)
+/// Asks the server to explain itself, with HELP (RFC 5321 section 4.1.1.8).
+///
+/// @param client    the client
+/// @param topic     what about, such as a command; NULL or empty is in general
+/// @param buffer    room for the text as the server wrote it, its lines joined by line feeds
+/// @param capacity  its size in octets
+/// @param length    set to the length of the whole text without its NUL; may be NULL
+/// @return 0; SMTP_ERROR_BUFFER_TOO_SMALL, with the buffer filled with as much
+///         as fits and the whole in SMTP_PROPERTY_RESULT_STRING, until the next call;
+///         SMTP_ERROR_COMMAND_REJECTED, or another error code
+///
+/// Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
+///
+/// # Safety
+///
+/// `topic` is null or NUL-terminated and lives through the call; `buffer` is
+/// null or has `capacity` octets; `length` is null or a `size_t`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SmtpHelp(
+    client: *mut SmtpClient,
+    topic: *const c_char,
+    buffer: *mut c_char,
+    capacity: usize,
+    length: *mut usize,
+) -> i32 {
+    on_client(client, |client| {
+        // SAFETY: as our caller promises.
+        let topic = unsafe { optional(topic, "topic") }?;
+        if buffer.is_null() && capacity != 0 {
+            return Err(null("buffer"));
+        }
+        let text = client.command("HELP", topic.unwrap_or_default())?;
+        // SAFETY: as our caller promises.
+        unsafe { copy_out(&text, buffer, capacity, length) }
+    })
+}
+
+/// Has the server send the mail that it holds for a node, over connections of its
+/// own, with ETRN (RFC 1985).
+///
+/// @param client  the client
+/// @param node    a domain; behind @, a domain and all below it; or behind #, the
+///                name of a queue
+/// @return 0 if the server does so, or has nothing to send: SMTP_PROPERTY_RESULT_CODE
+///         is 250, 251 (nothing), 252 or 253 (so many messages);
+///         SMTP_ERROR_COMMAND_REJECTED if it does not (458, 459), or another error code
+///
+/// Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
+///
+/// # Safety
+///
+/// `node` is null or NUL-terminated and lives through the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SmtpExtendedTurn(client: *mut SmtpClient, node: *const c_char) -> i32 {
+    on_client(client, |client| {
+        // SAFETY: as our caller promises.
+        client.extended_turn(unsafe { required(node, "node") }?)?;
+        Ok(0)
+    })
 }

@@ -5,8 +5,10 @@
 //! a handle is looked up and never dereferenced; an error is recorded for the
 //! thread and for the client; outputs are untouched on failure.
 
+mod capability;
 mod client;
 mod command;
+mod delivery;
 mod entry;
 mod error;
 mod event;
@@ -19,8 +21,10 @@ mod submit;
 mod text;
 mod version;
 
+pub use capability::*;
 pub use client::*;
 pub use command::*;
+pub use delivery::*;
 pub use error::*;
 pub use event::*;
 pub use handle::SmtpClient;

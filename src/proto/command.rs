@@ -1,6 +1,6 @@
 //! Commands as types: none can hold a CR, LF, NUL or other control character.
 
-use super::address::HostName;
+use super::address::{HostName, Mailbox, to_ascii};
 use super::capabilities::Capabilities;
 use super::delivery::write_xtext;
 use super::envelope::Envelope;
@@ -45,9 +45,11 @@ impl Command<'_> {
             Self::Rcpt(envelope, index, offered) => {
                 let recipient = envelope.recipient(*index).unwrap_or_default();
                 put(out, &["RCPT TO:<", recipient]);
-                if offered.dsn && !envelope.delivery().is_empty() {
+                if offered.dsn
+                    && let Some((delivery, original)) = envelope.recipient_delivery(*index)
+                {
                     put(out, &[">"]);
-                    envelope.delivery().write_recipient_parameters(recipient, out);
+                    delivery.write_recipient_parameters(recipient, original, out);
                     put(out, &["\r\n"]);
                 } else {
                     put(out, &[">\r\n"]);
@@ -83,6 +85,9 @@ fn write_mail(out: &mut Vec<u8>, envelope: &Envelope, offered: &Capabilities) {
             put(out, &[" ENVID="]);
             write_xtext(envelope.envelope_id(), out);
         }
+    }
+    if let Some(demands) = envelope.demands() {
+        demands.write_to(offered, out);
     }
     if !envelope.extra_parameters().is_empty() {
         put(out, &[" ", envelope.extra_parameters()]);
@@ -144,9 +149,58 @@ impl CommandText {
         if OWN.iter().any(|own| own.eq_ignore_ascii_case(verb)) {
             return refused(Code::UNSUITABLE_COMMAND, format!("{verb} cannot be sent as a command of one's own"));
         }
-        let text = if parameters.is_empty() { verb.to_owned() } else { format!("{verb} {parameters}") };
+        Self::of_line(if parameters.is_empty() { verb.to_owned() } else { format!("{verb} {parameters}") })
+    }
+
+    /// VRFY or EXPN of a mailbox or a name. One with characters beyond ASCII says
+    /// that it needs SMTPUTF8 (RFC 6531 section 3.7.4.2).
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_ADDRESS`, `INVALID_PARAMETER`, `TOO_LONG`; `SMTPUTF8_REQUIRED` if
+    /// that is not offered.
+    pub fn question(verb: &str, address: &str, offered: &Capabilities) -> Result<Self> {
+        let name = address.trim_matches(' ');
+        let ascii;
+        let name = if name.contains(['@', '<', '>']) || name.is_empty() {
+            ascii = to_ascii(Mailbox::parse(address)?.as_str())?;
+            ascii.as_ref()
+        } else {
+            name
+        };
+        if name.is_ascii() || name.contains(char::is_control) {
+            return Self::parse(verb, name);
+        }
+        if !offered.smtputf8 {
+            return Err(smtputf8_required(name, offered));
+        }
+        Self::of_line(format!("{verb} {name} SMTPUTF8"))
+    }
+
+    /// ETRN (RFC 1985): a node, which is a domain, `@` and a domain whose
+    /// subdomains count too, or `#` and the name of a queue.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER`, `TOO_LONG`.
+    pub fn extended_turn(node: &str) -> Result<Self> {
+        if let Some(queue) = node.strip_prefix('#') {
+            if queue.is_empty() || queue.contains(' ') {
+                let what = format!("\"{}\" is not the name of a queue behind #", node.escape_debug());
+                return Err(Error::caller(Code::INVALID_PARAMETER, what));
+            }
+            return Self::parse("ETRN", node);
+        }
+        let (option, domain) = node.split_at(usize::from(node.starts_with('@')));
+        let domain = to_ascii(domain).map_or(domain.into(), |ascii| ascii);
+        HostName::parse(&domain)?;
+        Self::parse("ETRN", &format!("{option}{domain}"))
+    }
+
+    fn of_line(text: String) -> Result<Self> {
         if text.len() > MAX_COMMAND_LINE {
-            return refused(Code::TOO_LONG, format!("a command line may have at most {MAX_COMMAND_LINE} octets"));
+            let what = format!("a command line may have at most {MAX_COMMAND_LINE} octets");
+            return Err(Error::caller(Code::TOO_LONG, what));
         }
         Ok(Self(text))
     }
@@ -156,6 +210,12 @@ impl CommandText {
     pub fn verb(&self) -> &str {
         self.0.split(' ').next().unwrap_or_default()
     }
+}
+
+/// The error about an address beyond ASCII and a server that cannot take it.
+pub(super) fn smtputf8_required(address: &str, offered: &Capabilities) -> Box<Error> {
+    let what = format!("the address {address} needs SMTPUTF8 (RFC 6531), which {}", offered.denial("SMTPUTF8"));
+    Error::caller(Code::SMTPUTF8_REQUIRED, what).with_address(address).with_choice(&offered.lines, offered.skipped())
 }
 
 /// Appends a number in decimal, without the formatting machinery: it goes out
@@ -284,6 +344,37 @@ mod tests {
             assert_eq!(code(verb, ""), Code::UNSUITABLE_COMMAND);
         }
         assert_eq!(code("NOOP", &"x".repeat(600)), Code::TOO_LONG);
+    }
+
+    #[test]
+    fn questions() {
+        let ask = |address: &str, smtputf8| {
+            let offered = Capabilities { smtputf8, ..Capabilities::default() };
+            CommandText::question("VRFY", address, &offered).map(|text| line(Command::Other(&text)))
+        };
+        assert_eq!(ask(" joe ", false).expect("good"), "VRFY joe\r\n");
+        assert_eq!(ask("Joe <joe@b.example>", true).expect("good"), "VRFY joe@b.example\r\n");
+        assert_eq!(ask("j\u{f6}rg", true).expect("good"), "VRFY j\u{f6}rg SMTPUTF8\r\n");
+        assert_eq!(
+            ask("j\u{f6}rg@b\u{fc}cher.example", true).expect("good"),
+            "VRFY j\u{f6}rg@xn--bcher-kva.example SMTPUTF8\r\n"
+        );
+        assert_eq!(ask("joe@b\u{fc}cher.example", false).expect("good"), "VRFY joe@xn--bcher-kva.example\r\n");
+        assert_eq!(ask("j\u{f6}rg", false).expect_err("not offered").code, Code::SMTPUTF8_REQUIRED);
+        assert_eq!(ask("j\u{f6}rg\u{85}", true).expect_err("control").code, Code::INVALID_PARAMETER);
+        assert_eq!(ask(&"\u{f6}".repeat(300), true).expect_err("long").code, Code::TOO_LONG);
+        assert_eq!(ask("", true).expect_err("empty").code, Code::INVALID_ADDRESS);
+    }
+
+    #[test]
+    fn turns() {
+        let turn = |node: &str| CommandText::extended_turn(node).map(|text| line(Command::Other(&text)));
+        assert_eq!(turn("b.example").expect("good"), "ETRN b.example\r\n");
+        assert_eq!(turn("@b\u{fc}cher.example").expect("good"), "ETRN @xn--bcher-kva.example\r\n");
+        assert_eq!(turn("#uucp/b").expect("good"), "ETRN #uucp/b\r\n");
+        for bad in ["", "@", "#", "a b", "#a b", "b.example\r\nRSET", "#x\r\nRSET", "@@b.example", "#\u{fc}"] {
+            assert_eq!(turn(bad).expect_err(bad).code, Code::INVALID_PARAMETER);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Delivery status notifications (RFC 3461): what the sender wants to be told.
 
+use super::original_recipient::{OriginalRecipient, write_own};
 use crate::error::{Code, Error, Result};
 
 /// Wishes about notifications, as bits with the original family's values.
@@ -58,6 +59,13 @@ impl Delivery {
         self.0 == 0
     }
 
+    /// Those of the wishes that go along with RCPT.
+    #[must_use]
+    pub fn notifications(self) -> Self {
+        let all = Self::NOTIFY_NEVER.0 | Self::NOTIFY_SUCCESS.0 | Self::NOTIFY_FAILURE.0 | Self::NOTIFY_DELAY.0;
+        Self(self.0 & all)
+    }
+
     /// The parameter of MAIL, a blank in front: `RET` (RFC 3461 section 4.3).
     #[must_use]
     pub fn mail_parameter(self) -> &'static str {
@@ -72,8 +80,9 @@ impl Delivery {
 
     /// Appends the parameters of RCPT, a blank in front of each: `NOTIFY` and
     /// `ORCPT` (RFC 3461 sections 4.1 and 4.2). The address goes along, so that a
-    /// notification names the recipient as the sender knows it.
-    pub fn write_recipient_parameters(self, recipient: &str, out: &mut Vec<u8>) {
+    /// notification names the recipient as the sender knows it, unless it is to
+    /// name another one.
+    pub fn write_recipient_parameters(self, recipient: &str, original: Option<&OriginalRecipient>, out: &mut Vec<u8>) {
         let names = [
             (Self::NOTIFY_NEVER, "NEVER"),
             (Self::NOTIFY_SUCCESS, "SUCCESS"),
@@ -86,9 +95,12 @@ impl Delivery {
             out.extend_from_slice(name.as_bytes());
             before = ",";
         }
-        if recipient.is_ascii() {
-            out.extend_from_slice(b" ORCPT=rfc822;");
-            write_xtext(recipient, out);
+        match original {
+            Some(original) => {
+                out.extend_from_slice(b" ORCPT=");
+                out.extend_from_slice(original.as_str().as_bytes());
+            }
+            None => write_own(recipient, out),
         }
     }
 }

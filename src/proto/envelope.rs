@@ -2,6 +2,8 @@
 
 use super::address::{Mailbox, ReversePath};
 use super::delivery::Delivery;
+use super::demands::Demands;
+use super::original_recipient::{OriginalRecipient, RecipientDelivery};
 use super::outcome::Outcome;
 use super::reply::Reply;
 use crate::error::ServerReply;
@@ -66,6 +68,16 @@ pub struct Envelope {
     envelope_id: String,
     extra_parameters: String,
     leaves_out: bool,
+    /// Apart, since few messages have any and envelopes are moved about.
+    special: Option<Box<Special>>,
+}
+
+/// What is seldom asked for.
+#[derive(Clone, Debug, Default)]
+struct Special {
+    demands: Demands,
+    /// What is wished for single recipients, by their number, which rises.
+    own_deliveries: Vec<(usize, RecipientDelivery)>,
 }
 
 #[derive(Clone, Debug)]
@@ -107,6 +119,10 @@ impl Envelope {
         self.envelope_id.clear();
         self.extra_parameters.clear();
         self.leaves_out = false;
+        if let Some(special) = &mut self.special {
+            special.demands.clear();
+            special.own_deliveries.clear();
+        }
     }
 
     /// Adds a recipient.
@@ -182,6 +198,47 @@ impl Envelope {
         self.delivery = delivery;
         self.envelope_id.clear();
         self.envelope_id.push_str(envelope_id);
+    }
+
+    /// Asks for notifications of one recipient in the place of those of all.
+    pub fn set_recipient_delivery(&mut self, index: usize, delivery: RecipientDelivery) {
+        let own = &mut self.special.get_or_insert_default().own_deliveries;
+        match own.binary_search_by_key(&index, |(of, _)| *of) {
+            Ok(at) => own[at].1 = delivery,
+            Err(at) => own.insert(at, (index, delivery)),
+        }
+    }
+
+    /// What to say of a recipient with RCPT, if anything.
+    #[must_use]
+    pub fn recipient_delivery(&self, index: usize) -> Option<(Delivery, Option<&OriginalRecipient>)> {
+        let everybodys = (!self.delivery.is_empty()).then_some((self.delivery, None));
+        let Some(special) = &self.special else { return everybodys };
+        let Ok(at) = special.own_deliveries.binary_search_by_key(&index, |(of, _)| *of) else { return everybodys };
+        let own = &special.own_deliveries[at].1;
+        let notify = if own.notify.is_empty() { self.delivery } else { own.notify };
+        Some((notify, own.original.as_ref()))
+    }
+
+    /// Whether anything of DSN (RFC 3461) is asked for.
+    #[must_use]
+    pub fn wants_notifications(&self) -> bool {
+        let of_one = self.special.as_ref().is_some_and(|special| !special.own_deliveries.is_empty());
+        !self.delivery.is_empty() || !self.envelope_id.is_empty() || of_one
+    }
+
+    /// Asks for what was checked before, in an envelope that asks for nothing yet.
+    pub fn set_demands(&mut self, demands: &Demands) {
+        // The envelope was cleared before.
+        if !demands.is_empty() {
+            self.special.get_or_insert_default().demands.copy_from(demands);
+        }
+    }
+
+    /// See [`Self::set_demands`]; `None` if there are none.
+    #[must_use]
+    pub fn demands(&self) -> Option<&Demands> {
+        self.special.as_ref().map(|special| &special.demands).filter(|demands| !demands.is_empty())
     }
 
     /// Adds parameters to MAIL, which were checked before.
@@ -332,6 +389,16 @@ impl Envelope {
         if recipient.course == Course::Waiting {
             recipient.course = Course::Asked;
             self.waiting -= 1;
+        }
+    }
+
+    /// Has the recipients wait again that were asked for in vain, as MAIL was refused.
+    pub(super) fn unask(&mut self) {
+        for recipient in &mut self.recipients {
+            if recipient.course == Course::Asked && recipient.state == RecipientState::NotTried {
+                recipient.course = Course::Waiting;
+                self.waiting += 1;
+            }
         }
     }
 

@@ -51,6 +51,10 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(SmtpNoop(bad), expected);
     CHECK_SAME(SmtpVerifyAddress(bad, RECIPIENT), expected);
     CHECK_SAME(SmtpExpandAddress(bad, "list", buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpHelp(bad, NULL, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpExtendedTurn(bad, "node.example"), expected);
+    CHECK_SAME(SmtpGetCapability(bad, "SIZE", buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpSetRecipientDelivery(bad, RECIPIENT, 0, NULL), expected);
     CHECK_SAME(SmtpGetRecipientCount(bad, &count), expected);
     CHECK_SAME(SmtpGetRecipient(bad, 0, &recipient), expected);
     CHECK_SAME(SmtpGetRecipientString(bad, 0, SMTP_RECIPIENT_TEXT_ADDRESS, buffer, sizeof buffer, &length), expected);
@@ -158,6 +162,9 @@ static void wrong_order(void)
     CHECK_SAME(SmtpCommand(client, "HELP", NULL), SMTP_ERROR_NOT_CONNECTED);
     CHECK_SAME(SmtpVerifyAddress(client, RECIPIENT), SMTP_ERROR_NOT_CONNECTED);
     CHECK_SAME(SmtpExpandAddress(client, "list", text, sizeof text, &length), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpHelp(client, NULL, text, sizeof text, &length), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpExtendedTurn(client, "node.example"), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpGetCapability(client, "SIZE", text, sizeof text, &length), SMTP_ERROR_EXTENSION_UNAVAILABLE);
     CHECK_TEXT(text, "untouched");
     CHECK_SAME(length, 77);
     CHECK_SAME(SmtpGetRecipientCount(client, &length), 0);
@@ -513,6 +520,11 @@ static void null_commands(SmtpClient *client)
     CHECK_SAME(SmtpCommand(client, NULL, "x"), SMTP_ERROR_NULL_POINTER);
     CHECK_SAME(SmtpVerifyAddress(client, NULL), SMTP_ERROR_NULL_POINTER);
     CHECK_SAME(SmtpExpandAddress(client, NULL, buffer, sizeof buffer, &length), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpHelp(client, "x", NULL, 1, &length), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpExtendedTurn(client, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpGetCapability(client, NULL, buffer, sizeof buffer, &length), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpGetCapability(client, "A B", buffer, sizeof buffer, &length), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(SmtpGetCapability(client, "X-NONE", buffer, sizeof buffer, &length), SMTP_ERROR_EXTENSION_UNAVAILABLE);
     CHECK_TEXT(buffer, "untouched");
     CHECK_SAME(length, 77);
 }
@@ -539,6 +551,11 @@ static void injected_commands(SmtpClient *client)
         CHECK_SAME(SmtpCommand(client, NOT_UTF8[i], NULL), SMTP_ERROR_INVALID_UTF8);
         CHECK_SAME(SmtpCommand(client, "NOOP", NOT_UTF8[i]), SMTP_ERROR_INVALID_UTF8);
         CHECK_SAME(SmtpVerifyAddress(client, NOT_UTF8[i]), SMTP_ERROR_INVALID_UTF8);
+        CHECK_SAME(SmtpHelp(client, NOT_UTF8[i], line, sizeof line, NULL), SMTP_ERROR_INVALID_UTF8);
+        CHECK_SAME(SmtpExtendedTurn(client, NOT_UTF8[i]), SMTP_ERROR_INVALID_UTF8);
+        CHECK_SAME(SmtpGetCapability(client, NOT_UTF8[i], line, sizeof line, NULL), SMTP_ERROR_INVALID_UTF8);
+        CHECK_SAME(SmtpSetRecipientDelivery(client, NOT_UTF8[i], 0, NULL), SMTP_ERROR_INVALID_UTF8);
+        CHECK_SAME(SmtpSetRecipientDelivery(client, RECIPIENT, 0, NOT_UTF8[i]), SMTP_ERROR_INVALID_UTF8);
         CHECK_SAME(SmtpExpandAddress(client, NOT_UTF8[i], line, sizeof line, NULL), SMTP_ERROR_INVALID_UTF8);
     }
     memset(line, 'x', sizeof line - 1);
@@ -552,7 +569,7 @@ static void injected_commands(SmtpClient *client)
 
 static void injected_questions(SmtpClient *client)
 {
-    static const char *const names[] = {"x\r\nQUIT", "x\ny", "x\x01y", "x\x7Fy", "j\xC3\xA9", "x\xC2\x85y", NULL};
+    static const char *const names[] = {"x\r\nQUIT", "x\ny", "x\x01y", "x\x7Fy", "x\xC2\x85y", NULL};
     char buffer[16] = "untouched";
     size_t length = 77;
     int i;
@@ -564,7 +581,15 @@ static void injected_questions(SmtpClient *client)
     for (i = 0; names[i] != NULL; i++) {
         CHECK_SAME(SmtpVerifyAddress(client, names[i]), SMTP_ERROR_INVALID_PARAMETER);
         CHECK_SAME(SmtpExpandAddress(client, names[i], buffer, sizeof buffer, &length), SMTP_ERROR_INVALID_PARAMETER);
+        CHECK_SAME(SmtpHelp(client, names[i], buffer, sizeof buffer, &length), SMTP_ERROR_INVALID_PARAMETER);
+        CHECK_SAME(SmtpExtendedTurn(client, names[i]), SMTP_ERROR_INVALID_PARAMETER);
+        CHECK_SAME(SmtpSetRecipientDelivery(client, names[i], 0, NULL), SMTP_ERROR_INVALID_ADDRESS);
+        CHECK_SAME(SmtpSetRecipientDelivery(client, RECIPIENT, 0, names[i]), SMTP_ERROR_INVALID_ADDRESS);
     }
+    /* Beyond ASCII, and the server does not offer SMTPUTF8. */
+    CHECK_SAME(SmtpVerifyAddress(client, "j\xC3\xA9"), SMTP_ERROR_SMTPUTF8_REQUIRED);
+    CHECK_SAME(SmtpExpandAddress(client, "j\xC3\xA9", buffer, sizeof buffer, &length), SMTP_ERROR_SMTPUTF8_REQUIRED);
+    CHECK_SAME(SmtpSetRecipientDelivery(client, NULL, 0, NULL), 0);
     CHECK_TEXT(buffer, "untouched");
     CHECK_SAME(length, 77);
 }

@@ -443,3 +443,90 @@ def test_a_mailbox_beyond_ascii_where_it_is_not_offered(servers):
             client.send_message("a@example.test", "j\u00f6rg@example.test", b"x\r\n")
     assert failed.value.name == "SMTP_ERROR_SMTPUTF8_REQUIRED"
     assert failed.value.address == "j\u00f6rg@example.test" and "does not offer" in str(failed.value)
+
+
+def test_tls_all_the_way_in_the_envelope_of_a_server(servers):
+    server = servers("smtp-server")
+    mark = next(marks)
+    message = compose(b"x\r\n", mark)
+    with open_client(server, "tls", False) as client:
+        client.require_tls = True
+        assert client.capability("REQUIRETLS") == ""
+        assert client.extended_options & smtpclient.EXTOPT_REQUIRETLS
+        client.envelope_id = mark
+        client.set_recipient_delivery(
+            f"alice@{server.domain}", smtpclient.DELIVERY_NOTIFY_DELAY, f"first+one@{server.domain}"
+        )
+        client.send_message(f"bob@{server.domain}", [f"alice@{server.domain}", f"bob@{server.domain}"], message)
+        assert client.outcome == smtpclient.OUTCOME_ACCEPTED
+    assert server.stored(mark) == server.expected(message)
+    facts = next(each for each in envelopes(server) if mark in json.dumps(each))
+    assert facts["requireTLS"] is True
+    dsn = {recipient["address"].partition("@")[0]: recipient.get("dsn") or {} for recipient in facts["rcptTo"]}
+    assert dsn["alice"]["notify"] in ("DELAY", ["DELAY"])
+    assert dsn["alice"]["orcpt"] == f"rfc822;first+one@{server.domain}"
+    assert not dsn["bob"].get("notify")
+
+
+def test_tls_all_the_way_is_not_asked_for_where_it_cannot_be(servers):
+    server = servers("smtp-server")
+    with open_client(server, "plain", False) as client:
+        client.require_tls = True
+        client.leave_out = True
+        with pytest.raises(CallerError) as failed:
+            send(client, server, b"x\r\n")
+        assert failed.value.name == "SMTP_ERROR_EXTENSION_UNAVAILABLE"
+        assert "not encrypted" in str(failed.value)
+        assert client.outcome == smtpclient.OUTCOME_NOT_SENT
+    with Client() as client:
+        client.insecure_skip_verify = True
+        client.require_tls = True
+        client.connect(server.host, server.ports["tls"], timeout=20, options=smtpclient.OPTION_SECURE_IMPLICIT)
+        with pytest.raises(CallerError, match="not verified"):
+            send(client, server, b"x\r\n")
+
+
+def test_extensions_of_exim_one_by_one(servers):
+    server = servers("exim-gsasl")
+    with open_client(server, "starttls", False) as client:
+        limits = dict(word.split("=") for word in client.capability("limits").split())
+        assert limits == {"MAILMAX": "10", "RCPTMAX": "20"}
+        assert client.capability("SIZE") == str(client.size_limit)
+        for line in client.extensions.split("\n"):
+            keyword, _, rest = line.partition(" ")
+            assert client.capability(keyword.lower()) == rest
+        assert client.capability("ETRN") is None
+        bits = client.extended_options
+        assert bits & smtpclient.EXTOPT_LIMITS and bits & smtpclient.EXTOPT_VRFY and bits & smtpclient.EXTOPT_HELP
+        assert not bits & smtpclient.EXTOPT_ETRN
+        assert "MAIL" in client.help()
+        mark, message = send(client, server, b"x\r\n")
+    assert server.stored(mark) == server.expected(message)
+
+
+def test_turns_and_questions_of_postfix(servers):
+    server = servers("postfix")
+    with open_client(server, "starttls", False) as client:
+        assert client.capability("VRFY") == "" and client.extended_options & smtpclient.EXTOPT_ETRN
+        assert client.extended_turn(server.domain) == (250, "Queuing started")
+        with pytest.raises(ServerError) as failed:
+            client.extended_turn("elsewhere.example")
+        assert failed.value.result_code in (458, 459)
+        # Postfix knows this one mailbox beyond ASCII.
+        code, text = client.verify("user@\u03c0\u03b1\u03c1\u03ac\u03b4\u03b5\u03b9\u03b3\u03bc\u03b1.test")
+        assert code == 252 and text
+
+
+@pytest.mark.parametrize("name", ["postfix", "smtp-server"])
+def test_extensions_switched_off(servers, name):
+    server = servers(name)
+    with Client() as client:
+        client.ca_file = server.ca
+        client.disabled_extensions = "PIPELINING SIZE 8BITMIME DSN SMTPUTF8 ENHANCEDSTATUSCODES"
+        sent = []
+        client.on_event(lambda event: sent.append(event.text), smtpclient.EVENT_COMMAND)
+        client.connect(server.tls_name, server.ports["starttls"], timeout=20, options=smtpclient.OPTION_SECURE)
+        mark, message = send(client, server, "Gr\u00fc\u00dfe\r\n".encode())
+        assert f"MAIL FROM:<bob@{server.domain}>" in sent
+        assert len(client.left_out_extensions.split("\n")) == 6
+    assert server.stored(mark) == server.expected(message)

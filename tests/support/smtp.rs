@@ -171,6 +171,48 @@ impl Smtp {
         Ok(CStr::from_bytes_until_nul(&buffer).unwrap().to_str().unwrap().to_owned())
     }
 
+    pub fn set_recipient_delivery(
+        &self,
+        address: Option<&str>,
+        options: u32,
+        original: Option<&str>,
+    ) -> Result<(), Failure> {
+        let (address, original) = (address.map(c), original.map(c));
+        let pointer = |text: &Option<CString>| text.as_ref().map_or(std::ptr::null(), |text| text.as_ptr());
+        // SAFETY: null, or live strings.
+        self.outcome(unsafe { SmtpSetRecipientDelivery(self.0, pointer(&address), options, pointer(&original)) })
+    }
+
+    /// What the server says of an extension, or the error code.
+    pub fn capability(&self, keyword: &str) -> Result<String, Code> {
+        let keyword = c(keyword);
+        let mut buffer = vec![0_u8; 1000];
+        // SAFETY: a live string and a live buffer of that size.
+        let code = unsafe {
+            SmtpGetCapability(self.0, keyword.as_ptr(), buffer.as_mut_ptr().cast(), 1000, std::ptr::null_mut())
+        };
+        if code != 0 {
+            return Err(Code(code));
+        }
+        Ok(CStr::from_bytes_until_nul(&buffer).unwrap().to_str().unwrap().to_owned())
+    }
+
+    pub fn help(&self, topic: Option<&str>) -> Result<String, Failure> {
+        let topic = topic.map(c);
+        let pointer = topic.as_ref().map_or(std::ptr::null(), |topic| topic.as_ptr());
+        let mut buffer = vec![0_u8; 1000];
+        // SAFETY: null or a live string, and a live buffer of that size.
+        let code = unsafe { SmtpHelp(self.0, pointer, buffer.as_mut_ptr().cast(), 1000, std::ptr::null_mut()) };
+        self.outcome(code)?;
+        Ok(CStr::from_bytes_until_nul(&buffer).unwrap().to_str().unwrap().to_owned())
+    }
+
+    pub fn turn(&self, node: &str) -> Result<(), Failure> {
+        let node = c(node);
+        // SAFETY: a live string.
+        self.outcome(unsafe { SmtpExtendedTurn(self.0, node.as_ptr()) })
+    }
+
     /// State, reply code, enhanced code, address and reply text of a recipient.
     pub fn recipient(&self, index: usize) -> (u32, i32, [i32; 3], String, String) {
         let size = u32::try_from(size_of::<SmtpRecipient>()).unwrap();

@@ -25,6 +25,8 @@ pub enum Action {
     Reset,
     Quit,
     Command(String, String),
+    Ask(String, String),
+    Turn(String),
     Client(Vec<u8>),
     Server(Vec<u8>),
     Tls(bool),
@@ -55,6 +57,15 @@ pub struct Transcript {
     pub lmtp: bool,
     pub chunking: i64,
     pub binary: bool,
+    pub deliver_by: String,
+    pub hold_for: u32,
+    pub hold_until: String,
+    pub priority: i8,
+    pub require_tls: bool,
+    pub auth_sender: String,
+    pub disabled: String,
+    /// Address, bits, original recipient.
+    pub recipients: Vec<(String, u32, Option<String>)>,
     pub actions: Vec<Action>,
 }
 
@@ -74,6 +85,14 @@ impl Transcript {
             lmtp: false,
             chunking: 1,
             binary: false,
+            deliver_by: String::new(),
+            hold_for: 0,
+            hold_until: String::new(),
+            priority: 0,
+            require_tls: false,
+            auth_sender: String::new(),
+            disabled: String::new(),
+            recipients: Vec::new(),
             actions: Vec::new(),
         }
     }
@@ -155,11 +174,47 @@ fn parse(path: &Path) -> Transcript {
                 transcript.binary = true;
                 continue;
             }
+            ("set", ["deliver-by", value]) => {
+                transcript.deliver_by = (*value).to_owned();
+                continue;
+            }
+            ("set", ["hold-for", value]) => {
+                transcript.hold_for = value.parse().expect("seconds");
+                continue;
+            }
+            ("set", ["hold-until", value]) => {
+                transcript.hold_until = (*value).to_owned();
+                continue;
+            }
+            ("set", ["priority", value]) => {
+                transcript.priority = value.parse().expect("a priority");
+                continue;
+            }
+            ("set", ["require-tls"]) => {
+                transcript.require_tls = true;
+                continue;
+            }
+            ("set", ["auth-sender", value]) => {
+                transcript.auth_sender = (*value).to_owned();
+                continue;
+            }
+            ("set", ["disabled", ..]) => {
+                transcript.disabled = rest.trim_start_matches("disabled ").to_owned();
+                continue;
+            }
+            ("set", ["recipient", address, bits, original]) => {
+                let bits = u32::from_str_radix(bits.trim_start_matches("0x"), 16).expect("bits");
+                let original = (*original != "-").then(|| (*original).to_owned());
+                transcript.recipients.push(((*address).to_owned(), bits, original));
+                continue;
+            }
             ("set", ["all-or-nothing"]) => {
                 transcript.all_or_nothing = true;
                 continue;
             }
             ("do", ["command", verb, parameters @ ..]) => Action::Command((*verb).into(), parameters.join(" ")),
+            ("do", ["ask", verb, address]) => Action::Ask((*verb).into(), (*address).into()),
+            ("do", ["turn", node]) => Action::Turn((*node).into()),
             ("do", ["open"]) => Action::Open,
             ("do", ["create", sender, size]) => {
                 Action::Create { sender: (*sender).into(), size: size.parse().expect("a number") }

@@ -42,6 +42,7 @@ from ._properties import (
     _ReadOnlyFlag,
     _ReadOnlyInteger,
     _ReadOnlyText,
+    _SignedInteger,
     _Text,
     _WriteOnlyText,
     encode,
@@ -326,6 +327,16 @@ def _octets(piece: Any) -> memoryview:
     return view.cast("B") if view.nbytes and view.c_contiguous else memoryview(view.tobytes())
 
 
+def _lines(text: str) -> List[str]:
+    # Not splitlines, which knows more line ends than the library.
+    return text.split("\n") if text else []
+
+
+def _name_and_reason(line: str) -> Tuple[str, str]:
+    name, _, reason = line.partition(": ")
+    return name, reason
+
+
 def _milliseconds(timeout: Optional[float]) -> int:
     if timeout is None:
         return 0
@@ -394,6 +405,13 @@ class Client:
     timeout_content = _Integer()
     timeout_end = _Integer()
     timeout_quit = _Integer()
+    deliver_by = _Text()
+    hold_for = _Integer()
+    hold_until = _Text()
+    mt_priority = _SignedInteger()
+    require_tls = _Flag()
+    auth_sender = _Text()
+    disabled_extensions = _Text()
 
     # The connection
     is_connected = _ReadOnlyFlag()
@@ -407,6 +425,8 @@ class Client:
     size_limit = _ReadOnlyInteger()
     peer_address = _ReadOnlyText()
     local_address = _ReadOnlyText()
+    extended_options = _ReadOnlyInteger()
+    left_out_extensions = _ReadOnlyText()
     tls_protocol = _ReadOnlyText()
     tls_cipher = _ReadOnlyText()
     tls_verified = _ReadOnlyFlag()
@@ -433,6 +453,8 @@ class Client:
     error_address = _ReadOnlyText()
     error_remedy = _ReadOnlyText()
     error_json = _ReadOnlyText()
+    error_offered = _ReadOnlyText()
+    error_skipped = _ReadOnlyText()
 
     def connect(
         self, host: Optional[str] = None, port: int = 0, timeout: Optional[float] = 0, options: int = 0
@@ -459,6 +481,38 @@ class Client:
                 self._handle,
                 None if user is None else encode("user", user),
                 None if password is None else encode("password", password),
+            )
+        )
+
+    def capability(self, keyword: str) -> Optional[str]:
+        """What stands behind an extension's keyword, such as "SIZE", in any case.
+
+        It may be empty. None if the server does not offer the extension, or it is
+        left out, or there is no connection.
+        """
+        try:
+            return read_text(self, library.SmtpGetCapability, encode("keyword", keyword))
+        except SmtpError as error:
+            if error.code == CODES["SMTP_ERROR_EXTENSION_UNAVAILABLE"]:
+                return None
+            raise
+
+    def set_recipient_delivery(
+        self, address: Optional[str], options: int = 0, original_recipient: Optional[str] = None
+    ) -> None:
+        """Asks for notifications about one recipient of the messages to come.
+
+        The options are DELIVERY_NOTIFY_ bits; 0 is as ``delivery_options``. The original
+        recipient is the address that notifications are to name, or None for the address
+        itself. With neither, nothing is said of this recipient any more; with None as the
+        address, of nobody.
+        """
+        self._check(
+            library.SmtpSetRecipientDelivery(
+                self._handle,
+                None if address is None else encode("address", address),
+                in_range("options", options, 1 << 32),
+                None if original_recipient is None else encode("original_recipient", original_recipient),
             )
         )
 
@@ -650,6 +704,19 @@ class Client:
         self._finish(result)
         return ctypes.string_at(buffer, length.value).decode("utf-8", "replace").split("\n")
 
+    def help(self, topic: str = "") -> str:
+        """Asks the server to explain itself (HELP); returns its text."""
+        buffer = ctypes.create_string_buffer(_EXPAND_CAPACITY)
+        length = ctypes.c_size_t()
+        result = library.SmtpHelp(self._handle, encode("topic", topic), buffer, len(buffer), ctypes.byref(length))
+        self._finish(result)
+        return ctypes.string_at(buffer, length.value).decode("utf-8", "replace")
+
+    def extended_turn(self, node: str) -> Tuple[int, str]:
+        """Has the server send the mail that it holds for a node (ETRN); returns the reply's code and text."""
+        self._finish(library.SmtpExtendedTurn(self._handle, encode("node", node)))
+        return self.result_code, self.result_string
+
     def disconnect(self) -> None:
         """Says QUIT and closes the connection; the client can connect again."""
         self._finish(library.SmtpDisconnect(self._handle))
@@ -768,7 +835,7 @@ class Client:
         sentence: bytes = library.SmtpGetLastErrorString(self._handle)
         return sentence
 
-    def _record(self) -> Dict[str, Union[int, str]]:
+    def _record(self) -> Dict[str, Any]:
         return {
             "error_class": self.error_class,
             "phase": self.error_phase,
@@ -779,6 +846,8 @@ class Client:
             "tls_reason": self.error_tls_reason,
             "address": self.error_address,
             "remedy": self.error_remedy,
+            "offered": tuple(_lines(self.error_offered)),
+            "skipped": tuple(_name_and_reason(line) for line in _lines(self.error_skipped)),
             "outcome": self.outcome,
             "safe_to_retry": self.safe_to_retry,
         }

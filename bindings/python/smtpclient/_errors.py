@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Type
+from typing import Dict, Tuple, Type
 
 from . import _tables
 
@@ -32,6 +32,10 @@ class SmtpError(Exception):
     address: str = ""
     #: What to do, one sentence.
     remedy: str = ""
+    #: Where the failure was that of a choice, what the server offered.
+    offered: Tuple[str, ...] = ()
+    #: Where the failure was that of a choice, what was passed over: names with their reasons.
+    skipped: Tuple[Tuple[str, str], ...] = ()
     #: The whole sentence, as ``str(error)``.
     message: str = ""
     #: What became of the client's last message, one of the OUTCOME_ constants.

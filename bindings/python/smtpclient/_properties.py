@@ -41,7 +41,7 @@ def in_range(name: str, value: int, limit: int) -> int:
     return number
 
 
-def read_text(client: Client, getter: Any, *which: int) -> str:
+def read_text(client: Client, getter: Any, *which: Union[int, bytes]) -> str:
     """The text that a getter of the library copies to a buffer."""
     length = c_size_t()
     client._check_read(getter(client._handle, *which, None, 0, byref(length)))
@@ -137,6 +137,16 @@ class _Integer(_ReadOnlyInteger):
 
     def __set__(self, client: Client, value: int) -> None:
         number = in_range(self.name, value, _INTEGER_LIMIT)
+        client._check(library.SmtpSetInteger(client._handle, self.row.id, number))
+
+
+class _SignedInteger(_Integer):
+    """An integer that may be negative."""
+
+    def __set__(self, client: Client, value: int) -> None:
+        number = operator.index(value)
+        if not -_INTEGER_LIMIT <= number < _INTEGER_LIMIT:
+            raise refuse(self.name, f"must be from {-_INTEGER_LIMIT} to {_INTEGER_LIMIT - 1}, not {number}")
         client._check(library.SmtpSetInteger(client._handle, self.row.id, number))
 
 

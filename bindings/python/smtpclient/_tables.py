@@ -28,6 +28,27 @@ DELIVERY_NOTIFY_DELAY = 262144
 DELIVERY_RETURN_HEADERS = 524288
 DELIVERY_RETURN_MESSAGE = 1048576
 
+# Bits of SMTP_PROPERTY_EXTENDED_OPTIONS: what the server offers.
+EXTOPT_EXPN = 1
+EXTOPT_VRFY = 2
+EXTOPT_DSN = 4
+EXTOPT_SIZE = 8
+EXTOPT_ETRN = 16
+EXTOPT_8BITMIME = 32
+EXTOPT_AUTHLOGIN = 64
+EXTOPT_STARTTLS = 128
+EXTOPT_PIPELINING = 256
+EXTOPT_CHUNKING = 512
+EXTOPT_BINARYMIME = 1024
+EXTOPT_SMTPUTF8 = 2048
+EXTOPT_ENHANCEDSTATUSCODES = 4096
+EXTOPT_DELIVERBY = 8192
+EXTOPT_FUTURERELEASE = 16384
+EXTOPT_MT_PRIORITY = 32768
+EXTOPT_REQUIRETLS = 65536
+EXTOPT_LIMITS = 131072
+EXTOPT_HELP = 262144
+
 # Values of SMTP_PROPERTY_TLS_MODE.
 TLS_OPPORTUNISTIC = 0
 TLS_NONE = 1
@@ -116,7 +137,7 @@ PROPERTIES: dict[str, PropertyRow] = {
     "all_or_nothing": PropertyRow(11, "integer", "rw", "1 lets one refused recipient stop the message: then nothing is sent to anyone. Costs a round trip, as DATA waits for every recipient's reply."),
     "delivery_options": PropertyRow(12, "integer", "rw", "Which notifications to ask for with every message, SMTP_DELIVERY_ bits (DSN, RFC 3461); 0 leaves it to the servers."),
     "envelope_id": PropertyRow(13, "text", "rw", "An identifier that notifications bring back (ENVID, RFC 3461 section 4.4): printable ASCII, at most 100 characters."),
-    "leave_out": PropertyRow(14, "integer", "rw", "1 has notifications left out where the server does not offer them, instead of the message failing."),
+    "leave_out": PropertyRow(14, "integer", "rw", "1 has notifications, and other wishes that say so, left out where the server does not offer them, instead of the message failing."),
     "mail_parameters": PropertyRow(15, "text", "rw", "Further parameters of MAIL as they stand on the line, separated by blanks (RFC 5321 section 4.1.2); not compared with what the server offers."),
     "chunking": PropertyRow(16, "integer", "rw", "When to send with BDAT instead of DATA (RFC 3030), one of the SMTP_CHUNKING_ constants: never, when the message needs it, or whenever the server offers it."),
     "binary": PropertyRow(17, "integer", "rw", "1 sends the message octet for octet, without any repair (BODY=BINARYMIME, RFC 3030); an error before anything is sent where the server does not offer BINARYMIME and CHUNKING."),
@@ -134,6 +155,13 @@ PROPERTIES: dict[str, PropertyRow] = {
     "timeout_content": PropertyRow(29, "integer", "rw", "The longest time without progress while the message is sent, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.5)."),
     "timeout_end": PropertyRow(30, "integer", "rw", "The limit for the reply to the end of the message, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.6)."),
     "timeout_quit": PropertyRow(31, "integer", "rw", "The limit for the reply to QUIT, in milliseconds; 0 is none."),
+    "deliver_by": PropertyRow(40, "text", "rw", "When every message is to be delivered, seconds;mode (DELIVERBY, RFC 2852 section 4), such as 120;R or -5;NT: R has a late message returned, N has the sender told, T has every relay report. Where it is not offered, N is left out with LEAVE_OUT; R is an error. Empty: no wish."),
+    "hold_for": PropertyRow(41, "integer", "rw", "For how many seconds the server is to hold every message, 1 to 999999999 (FUTURERELEASE, RFC 4865); 0 is not at all. Excludes HOLD_UNTIL. Where it is not offered, or not for so long, that is an error also with LEAVE_OUT."),
+    "hold_until": PropertyRow(42, "text", "rw", "Until when the server is to hold every message, a date and time of RFC 3339 such as 2026-11-02T10:00:00Z (FUTURERELEASE, RFC 4865); sent in UTC and whole seconds. Excludes HOLD_FOR. Empty: not at all. Else as HOLD_FOR."),
+    "mt_priority": PropertyRow(43, "integer", "rw", "The priority of every message, -9 to 9 (MT-PRIORITY, RFC 6710); 0 asks for nothing, which means the same. Left out with LEAVE_OUT where it is not offered."),
+    "require_tls": PropertyRow(44, "integer", "rw", "1 has every message travel over verified TLS to its end or come back (REQUIRETLS, RFC 8689). An error before anything is sent, also with LEAVE_OUT, unless the server offers it and this session has TLS with a verified certificate."),
+    "auth_sender": PropertyRow(45, "text", "rw", "Who handed every message in at first, a mailbox, or <> if that is not known (AUTH= of MAIL, RFC 4954 section 5). Empty: nothing is said. Left out with LEAVE_OUT where the server offers no login."),
+    "disabled_extensions": PropertyRow(50, "text", "rw", "Extensions that are not to be used, keywords separated by blanks, such as PIPELINING SIZE: treated as not offered from the next EHLO on."),
     "is_connected": PropertyRow(100, "integer", "r", "1 while the client is connected, as far as it has noticed."),
     "is_extended": PropertyRow(101, "integer", "r", "1 if the server accepted EHLO, 0 if only HELO."),
     "result_code": PropertyRow(102, "integer", "r", "The three-digit code of the server's last reply; 0 if there was none."),
@@ -145,6 +173,8 @@ PROPERTIES: dict[str, PropertyRow] = {
     "size_limit": PropertyRow(108, "integer", "r", "The largest message that the server accepts, in octets (RFC 1870); 0 if it names no limit."),
     "peer_address": PropertyRow(109, "text", "r", "The address and port of the server."),
     "local_address": PropertyRow(110, "text", "r", "The address and port of this end of the connection."),
+    "extended_options": PropertyRow(111, "integer", "r", "The known extensions that the server offers and that are not left out, SMTP_EXTOPT_ bits."),
+    "left_out_extensions": PropertyRow(112, "text", "r", "The extensions that the server offers and that are not used, one a line: keyword, colon, reason. They were switched off, or the server refused MAIL for the parameter of an extension that it offers, and MAIL was repeated without; such a one is left out with this server for the rest of the client's life."),
     "tls_protocol": PropertyRow(120, "text", "r", "The TLS version in use, such as TLS 1.3; empty without TLS."),
     "tls_cipher": PropertyRow(121, "text", "r", "The cipher suite in use by its IANA name; empty without TLS."),
     "tls_verified": PropertyRow(122, "integer", "r", "1 if the server's certificate was checked and is good."),
@@ -166,7 +196,9 @@ PROPERTIES: dict[str, PropertyRow] = {
     "error_tls_reason": PropertyRow(167, "text", "r", "The TLS library's own reason for the last failure."),
     "error_address": PropertyRow(168, "text", "r", "The mail or network address that the last failure concerns."),
     "error_remedy": PropertyRow(169, "text", "r", "What to do about the last failure, one sentence."),
-    "error_json": PropertyRow(170, "text", "r", "The whole record of the last failure as a JSON object; empty if there was none. Members: code, name, class, phase, what, remedy, and where they apply reply (code, text, enhanced), os_error, tls_reason, address."),
+    "error_json": PropertyRow(170, "text", "r", "The whole record of the last failure as a JSON object; empty if there was none. Members: code, name, class, phase, what, remedy, and where they apply reply (code, text, enhanced), os_error, tls_reason, address, offered (names), skipped (name, reason)."),
+    "error_offered": PropertyRow(171, "text", "r", "Where the last failure was that of a choice, what the server offered, one a line: login mechanisms, or extensions."),
+    "error_skipped": PropertyRow(172, "text", "r", "Where the last failure was that of a choice, what was passed over, one a line: name, colon, reason."),
 }
 
 # Code: (name, class).

@@ -48,7 +48,9 @@ impl Mechanism {
                     offered.join(", ")
                 )
             };
-            Error::new(Code::INVALID_AUTHENTICATION_TYPE, Phase::Auth, what)
+            let reason = |name: &String| (name.clone(), "this client does not know it".to_owned());
+            let skipped = offered.iter().map(reason).collect();
+            Error::new(Code::INVALID_AUTHENTICATION_TYPE, Phase::Auth, what).with_choice(offered, skipped)
         })
     }
 }
@@ -120,6 +122,8 @@ mod tests {
         assert_eq!(Mechanism::choose(&offered(&["CRAM-MD5", "LOGIN"])).ok(), Some(Mechanism::Login));
         let error = Mechanism::choose(&offered(&["GSSAPI", "NTLM"])).expect_err("nothing fits");
         assert!(error.what.contains("GSSAPI, NTLM") && error.what.contains("PLAIN, LOGIN"));
+        assert_eq!(error.offered, ["GSSAPI", "NTLM"]);
+        assert_eq!(error.skipped[1], ("NTLM".into(), "this client does not know it".into()));
         assert_eq!(Mechanism::choose(&[]).expect_err("nothing").code, Code::INVALID_AUTHENTICATION_TYPE);
     }
 }

@@ -24,7 +24,8 @@ impl Session {
     /// What the server offers.
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
+        // What MAIL is just being repeated without is not settled.
+        self.capabilities_before_doubt().unwrap_or(&self.capabilities)
     }
 
     /// The last whole reply.

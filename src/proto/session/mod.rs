@@ -25,6 +25,8 @@
 //! [`Want::Done`]; then take the result with [`Session::take_result`].
 
 mod content;
+mod demands;
+mod doubt;
 mod facts;
 mod handle;
 mod renewal;
@@ -34,7 +36,7 @@ mod transaction;
 
 use crate::error::{Code, Error, Phase, Result};
 use crate::proto::address::HostName;
-use crate::proto::capabilities::Capabilities;
+use crate::proto::capabilities::{Capabilities, Withheld};
 use crate::proto::command::{Command, CommandText};
 use crate::proto::envelope::Envelope;
 use crate::proto::ledger::{Ledger, Pending};
@@ -81,6 +83,10 @@ pub struct Config {
     pub insecure_auth: bool,
     /// Speak LMTP instead of SMTP (RFC 2033).
     pub lmtp: bool,
+    /// The caller does not insist on a good certificate, so that none counts as verified.
+    pub skips_verify: bool,
+    /// What is to be treated as not offered, whatever the server says.
+    pub withheld: Vec<Withheld>,
 }
 
 /// What the driver has to do next.

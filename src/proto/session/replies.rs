@@ -65,7 +65,7 @@ impl Session {
 
     fn on_ehlo(&mut self) {
         if self.parser.reply().is_positive() {
-            self.capabilities = Capabilities::parse(self.parser.reply());
+            self.capabilities = Capabilities::parse(self.parser.reply()).without(&self.config.withheld);
             self.extended = true;
             return self.secure_or_finish();
         }
@@ -164,6 +164,7 @@ impl Session {
         if reply.is_positive() {
             self.stale_transaction = true;
             self.mail.open = self.mail.stepwise;
+            self.settle_doubts();
             return;
         }
         if !reply.is_negative() {
@@ -175,6 +176,7 @@ impl Session {
         let error = self.refusal(Code::SENDER_REJECTED, Phase::Mail, what).with_address(sender);
         self.mail.refusal = Some(error);
         self.mail.next = Next::Nothing;
+        self.doubt();
     }
 
     fn on_rcpt(&mut self, index: usize) {

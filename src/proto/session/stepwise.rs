@@ -7,6 +7,7 @@ use crate::error::{Code, Error, Result};
 use crate::proto::address::Mailbox;
 use crate::proto::envelope::Envelope;
 use crate::proto::moment::Moment;
+use crate::proto::original_recipient::RecipientDelivery;
 
 impl Session {
     /// Begins a message with MAIL. The envelope, which has no recipient yet, is
@@ -24,12 +25,18 @@ impl Session {
         Ok(())
     }
 
-    /// Adds a recipient with RCPT; its refusal is an error that leaves the message open.
+    /// Adds a recipient with RCPT, perhaps with notifications of its own; its refusal is an error that leaves the message open.
     ///
     /// # Errors
     ///
-    /// Before anything is sent: `NO_MESSAGE_OPEN`, `SMTPUTF8_REQUIRED`, `NOT_CONNECTED`.
-    pub fn add_recipient(&mut self, recipient: Mailbox<'_>, now: Moment) -> Result<()> {
+    /// Before anything is sent: `NO_MESSAGE_OPEN`, `SMTPUTF8_REQUIRED`,
+    /// `EXTENSION_UNAVAILABLE`, `NOT_CONNECTED`.
+    pub fn add_recipient(
+        &mut self,
+        recipient: Mailbox<'_>,
+        notifications: Option<RecipientDelivery>,
+        now: Moment,
+    ) -> Result<()> {
         match self.state {
             State::Building => {}
             State::Paused => {
@@ -45,7 +52,13 @@ impl Session {
             return Err(Error::caller(Code::SMTPUTF8_REQUIRED, what)
                 .with_remedy("Set SMTP_PROPERTY_SMTPUTF8 before SmtpCreateMessage."));
         }
+        if notifications.is_some() && !self.capabilities.dsn && !self.mail.envelope.leaves_out() {
+            return Err(self.unavailable("notifications were asked for", "DSN", "RFC 3461"));
+        }
         self.mail.envelope.push(recipient);
+        if let Some(own) = notifications {
+            self.mail.envelope.set_recipient_delivery(self.mail.envelope.len() - 1, own);
+        }
         self.mail.refusal = None;
         self.mail.running = true;
         self.state = State::Envelope;

@@ -1,9 +1,10 @@
 //! The envelope: which command goes out when, how a long list of recipients is
 //! split, and how a transaction ends.
 
+use super::doubt::Doubts;
 use super::{Outcome, Session, State};
 use crate::error::{Code, Error, Phase, Result};
-use crate::proto::command::Command;
+use crate::proto::command::{Command, smtputf8_required};
 use crate::proto::dot::DotStuffer;
 use crate::proto::envelope::{Envelope, RecipientState};
 use crate::proto::ledger::Pending;
@@ -55,6 +56,7 @@ pub(super) struct Transaction {
     /// An earlier transaction of this message was accepted.
     pub(super) delivered: bool,
     pub(super) content_octets: u64,
+    pub(super) doubts: Option<Box<Doubts>>,
 }
 
 impl Transaction {
@@ -108,11 +110,8 @@ impl Session {
     pub(super) fn begin_transaction(&mut self) {
         let mail = &mut self.mail;
         mail.running = true;
-        mail.next = if self.stale_transaction { Next::Reset } else { Next::Mail };
-        mail.asked = 0;
-        mail.accepted = 0;
-        mail.domains.clear();
         mail.refusal = None;
+        mail.doubts = None;
         mail.content_octets = 0;
         mail.end_sent = false;
         mail.outcome = Outcome::NotSent;
@@ -124,7 +123,18 @@ impl Session {
         self.mail.stuffer = if self.mail.chunked { DotStuffer::without_dots() } else { DotStuffer::default() };
         self.transactions += 1;
         self.state = State::Envelope;
+        self.begin_envelope();
         self.pump();
+    }
+
+    /// Begins with MAIL, or RSET before it, for the recipients without an answer.
+    pub(super) fn begin_envelope(&mut self) {
+        let mail = &mut self.mail;
+        mail.next = if self.stale_transaction { Next::Reset } else { Next::Mail };
+        mail.asked = 0;
+        mail.accepted = 0;
+        mail.domains.clear();
+        mail.envelope.unask();
     }
 
     /// Queues the commands of a transaction as far as the rules allow, and ends
@@ -160,7 +170,11 @@ impl Session {
                         self.queue(&Command::Data, Pending::Data);
                     }
                 }
-                Next::Nothing if self.ledger.is_empty() => return self.end_envelope(),
+                Next::Nothing if self.ledger.is_empty() => {
+                    if !self.repeat_without_doubted() {
+                        return self.end_envelope();
+                    }
+                }
                 Next::Nothing => return,
             }
         }
@@ -177,40 +191,40 @@ impl Session {
             let addresses =
                 std::iter::once(envelope.sender()).chain((0..).map_while(|index| envelope.recipient(index)));
             let address = addresses.into_iter().find(|address| !address.is_ascii()).unwrap_or_default();
-            let what = format!("the address {address} needs SMTPUTF8 (RFC 6531), which the server does not offer");
-            return Err(Error::caller(Code::SMTPUTF8_REQUIRED, what).with_address(address));
+            return Err(smtputf8_required(address, offered));
         }
         if envelope.needs_smtputf8() && !offered.smtputf8 && !envelope.leaves_out() {
             let what = "the header has characters beyond ASCII, which needs SMTPUTF8 (RFC 6532), and the server does not offer it";
             return Err(Error::caller(Code::SMTPUTF8_REQUIRED, what)
                 .with_remedy("Encode the header (RFC 2047), or set SMTP_PROPERTY_LEAVE_OUT to send it as it is."));
         }
-        let wants_dsn = !envelope.delivery().is_empty() || !envelope.envelope_id().is_empty();
-        if wants_dsn && !offered.dsn && !envelope.leaves_out() {
-            let what = "notifications were asked for, and the server does not offer DSN (RFC 3461)";
-            return Err(Error::caller(Code::EXTENSION_UNAVAILABLE, what));
+        if envelope.wants_notifications() && !offered.dsn && !envelope.leaves_out() {
+            return Err(self.unavailable("notifications were asked for", "DSN", "RFC 3461"));
         }
-        let transactions_fit = |most: u32| envelope.len() <= most as usize;
-        if let Some(most) = offered.limits.rcpt.filter(|most| !transactions_fit(*most)) {
-            let count = envelope.len();
-            if envelope.is_all_or_nothing() {
-                let what = format!(
-                    "the server takes {most} recipients at a time, so {count} cannot be served all or none of them"
-                );
-                return Err(Error::caller(Code::TOO_MANY_RECIPIENTS, what));
-            }
-            if !envelope.is_repeatable() {
-                let what = format!(
-                    "the server takes {most} recipients at a time, and for {count} the message must be read more than once"
-                );
-                return Err(Error::caller(Code::TOO_MANY_RECIPIENTS, what));
-            }
+        if envelope.is_binary() && !offered.binary_mime {
+            return Err(self.unavailable("the message is binary", "BINARYMIME", "RFC 3030"));
         }
-        if envelope.is_binary() && !(offered.chunking && offered.binary_mime) {
-            let what = "the message is binary, which needs CHUNKING and BINARYMIME (RFC 3030), and the server does not offer both";
-            return Err(Error::caller(Code::EXTENSION_UNAVAILABLE, what));
+        if envelope.is_binary() && !offered.chunking {
+            return Err(self.unavailable("the message is binary", "CHUNKING", "RFC 3030"));
         }
-        Ok(())
+        self.expect_one_transaction_to_do()?;
+        self.expect_demands()
+    }
+
+    /// Where the server has said that it takes so few recipients that there will be
+    /// further transactions, the message must allow for that.
+    fn expect_one_transaction_to_do(&self) -> Result<()> {
+        let (envelope, count) = (&self.mail.envelope, self.mail.envelope.len());
+        let Some(most) = self.capabilities.limits.rcpt.filter(|most| count > *most as usize) else { return Ok(()) };
+        let why = if envelope.is_all_or_nothing() {
+            format!("so {count} cannot be served all or none of them")
+        } else if envelope.is_repeatable() {
+            return Ok(());
+        } else {
+            format!("and for {count} the message must be read more than once")
+        };
+        let what = format!("the server takes {most} recipients at a time, {why}");
+        Err(Error::caller(Code::TOO_MANY_RECIPIENTS, what))
     }
 
     fn queue_mail(&mut self) {
