@@ -2,6 +2,7 @@
 
 use super::address::{Mailbox, ReversePath};
 use super::delivery::Delivery;
+use super::limits::MAX_REFUSAL_TEXT;
 use super::reply::Reply;
 use crate::error::ServerReply;
 
@@ -224,7 +225,10 @@ impl Envelope {
             _ => RecipientState::RefusedPermanent,
         };
         if recipient.state != RecipientState::Accepted {
-            recipient.refusal = Some(Box::new(reply.to_record()));
+            let mut record = reply.to_record();
+            record.text.truncate(record.text.floor_char_boundary(MAX_REFUSAL_TEXT));
+            record.text.shrink_to_fit();
+            recipient.refusal = Some(Box::new(record));
         }
     }
 }
