@@ -132,9 +132,9 @@ fn every_code_at_every_point() {
     let numbers_only = ["250", "354", "421", "450", "550"];
     replies.extend(numbers_only.map(|line| format!("{line}\r\n")));
     for pipelining in [false, true] {
-        for number in 0..POINTS.len() {
+        for (number, point) in POINTS.into_iter().enumerate() {
             for reply in &replies {
-                let at = format!("{:?} ({number}) answered {reply:?}, pipelining {pipelining}", POINTS[number]);
+                let at = format!("{:?} ({number}) answered {reply:?}, pipelining {pipelining}", point);
                 let means = meaning(number, reply);
                 let answer = but_for(number, reply.as_bytes(), pipelining);
                 let mut conversation = Conversation::new(answer, None, usize::MAX);
@@ -143,7 +143,7 @@ fn every_code_at_every_point() {
                 let report = &reports[operation];
                 assert_eq!((report.result, report.outcome, report.open), means, "{at}: {}", report.sentence);
                 if let Some(phase) = report.phase {
-                    assert_eq!(phase, POINTS[number].phase(), "{at}: {}", report.sentence);
+                    assert_eq!(phase, point.phase(), "{at}: {}", report.sentence);
                     assert_eq!(report.class, Some(Class::Server), "{at}");
                 }
                 for before in &reports[..operation] {
@@ -165,11 +165,10 @@ fn every_code_at_every_point() {
 #[test]
 fn a_reply_too_many_behind_every_reply() {
     for pipelining in [false, true] {
-        for number in 0..POINTS.len() {
+        for (number, point) in POINTS.into_iter().enumerate() {
             for extra in ["220 hi\r\n", "250 ok\r\n", "354 go\r\n", "451 later\r\n", "550 no\r\n", "421 bye\r\n"] {
-                let at =
-                    format!("{extra:?} behind the reply to {:?} ({number}), pipelining {pipelining}", POINTS[number]);
-                let reply = [good(POINTS[number], pipelining), extra.as_bytes().to_vec()].concat();
+                let at = format!("{extra:?} behind the reply to {:?} ({number}), pipelining {pipelining}", point);
+                let reply = [good(point, pipelining), extra.as_bytes().to_vec()].concat();
                 let answer = but_for(number, &reply, pipelining);
                 let mut conversation = Conversation::new(answer, None, usize::MAX);
                 let reports = converse(&mut conversation);
