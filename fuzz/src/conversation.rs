@@ -215,16 +215,14 @@ impl Onlooker {
         self.session.handle_written(count, self.now);
     }
 
-    /// What was written has left; a driver says so when there is nothing more to write.
+    /// What was written has left; that may be less than there is to write.
     fn flush(&mut self) {
-        if self.session.output().is_empty() {
-            if self.finished && !self.ended {
-                assert!(self.sent.ends_with(b".\r\n"), "{}", self.sent.escape_ascii());
-                self.ended = true;
-                self.said.clone_from(&self.line);
-            }
-            self.session.handle_flushed();
+        if self.session.output().is_empty() && self.finished && !self.ended {
+            assert!(self.sent.ends_with(b".\r\n"), "{}", self.sent.escape_ascii());
+            self.ended = true;
+            self.said.clone_from(&self.line);
         }
+        self.session.handle_flushed();
     }
 
     fn finish_content(&mut self) {
