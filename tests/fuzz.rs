@@ -97,7 +97,7 @@ impl Drop for Shown<'_> {
 /// up at its first step would never fail.
 #[test]
 fn the_seeds_of_the_session_go_far() {
-    let table: [(&str, &[&str]); 12] = [
+    let table: [(&str, &[&str]); 13] = [
         ("one_message", &["OK NOT_SENT", "OK ACCEPTED"]),
         ("pipelined", &["OK NOT_SENT", "OK ACCEPTED", "MESSAGE_REJECTED REJECTED_PERMANENT", "OK REJECTED_PERMANENT"]),
         ("login", &["OK NOT_SENT", "OK NOT_SENT"]),
@@ -108,6 +108,7 @@ fn the_seeds_of_the_session_go_far() {
         ("injection", &["STARTTLS_INJECTION NOT_SENT"]),
         ("refused_recipients", &["OK NOT_SENT", "RECIPIENT_REJECTED REJECTED_PERMANENT"]),
         ("half_written", &["OK NOT_SENT", "PROTOCOL NOT_SENT"]),
+        ("end_half_written", &["OK NOT_SENT", "CONNECTION_RESET NOT_SENT"]),
         ("reset_at_end", &["OK NOT_SENT", "CONNECTION_RESET UNKNOWN"]),
         ("timeout_at_end", &["OK NOT_SENT", "TIMEOUT UNKNOWN"]),
     ];

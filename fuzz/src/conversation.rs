@@ -162,10 +162,10 @@ impl Onlooker {
                 let action = choices.octet().unwrap_or_default();
                 self.command(action, choices, running);
             }
-            14 if self.session.want() == Want::Content => {
-                let piece = PIECES[choices.octet().unwrap_or_default() % PIECES.len()];
-                self.session.content(piece, self.now);
-            }
+            14 if self.session.want() == Want::Content => match choices.octet().unwrap_or_default() {
+                192.. => self.finish_content(),
+                piece => self.session.content(PIECES[piece % PIECES.len()], self.now),
+            },
             14 => {}
             _ => self.disturb(choices.octet().unwrap_or_default()),
         }
@@ -217,7 +217,8 @@ impl Onlooker {
 
     /// What was written has left; that may be less than there is to write.
     fn flush(&mut self) {
-        if self.session.output().is_empty() && self.finished && !self.ended {
+        // A session that has failed has nothing to write any more, written or not.
+        if self.session.is_open() && self.session.output().is_empty() && self.finished && !self.ended {
             assert!(self.sent.ends_with(b".\r\n"), "{}", self.sent.escape_ascii());
             self.ended = true;
             self.said.clone_from(&self.line);
