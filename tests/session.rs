@@ -19,6 +19,8 @@ enum Pace {
     Whole,
     Octets,
     Lines,
+    /// Each thing the server says in two pieces, the first of so many octets.
+    Split(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +179,10 @@ impl Player {
             Pace::Whole => vec![octets],
             Pace::Octets => octets.chunks(1).collect(),
             Pace::Lines => octets.split_inclusive(|octet| *octet == b'\n').collect(),
+            Pace::Split(at) => {
+                let (first, rest) = octets.split_at(octets.len().min(at));
+                vec![first, rest]
+            }
         };
         for piece in pieces {
             self.now = self.now + 1000;
@@ -342,6 +348,23 @@ fn transcripts_whole_by_octets_and_by_lines() {
                 continue;
             }
             play(&transcript, delivery);
+        }
+    }
+}
+
+#[test]
+fn transcripts_split_at_every_octet() {
+    for transcript in transcript::all() {
+        // As above: what came too early no longer does.
+        if transcript.name == "starttls_injection" || transcript.name.starts_with("early_") {
+            continue;
+        }
+        let longest = transcript.actions.iter().filter_map(|action| match action {
+            Action::Server(octets) => Some(octets.len()),
+            _ => None,
+        });
+        for at in 1..longest.max().unwrap_or_default() {
+            play(&transcript, Pace::Split(at));
         }
     }
 }

@@ -162,8 +162,11 @@ pub fn split_list(list: &str) -> impl Iterator<Item = &str> {
 
 /// Where the first part of a list ends. Only ASCII is looked for, so octets will do.
 fn part_end(list: &[u8]) -> usize {
-    if memchr3(b',', b'"', b'<', list).is_none() {
-        return list.len();
+    match memchr3(b',', b'"', b'<', list) {
+        None => return list.len(),
+        // Nothing before it could hold it in.
+        Some(found) if list[found] == b',' => return found,
+        Some(_) => {}
     }
     let (mut quoted, mut escaped, mut angle) = (false, false, false);
     for (at, octet) in list.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! What the server said it can do, in its reply to EHLO (RFC 5321 section 4.1.1.1).
 
 use super::future_release::{DateTime, FutureRelease};
+use super::limits::MAX_MECHANISMS;
 use super::reply::Reply;
 
 /// The extensions of an EHLO reply.
@@ -220,7 +221,7 @@ impl Capabilities {
 
     fn add_mechanism(&mut self, name: &str) {
         let name = name.to_ascii_uppercase();
-        if !name.is_empty() && !self.mechanisms.contains(&name) {
+        if self.mechanisms.len() < MAX_MECHANISMS && !name.is_empty() && !self.mechanisms.contains(&name) {
             self.mechanisms.push(name);
         }
     }

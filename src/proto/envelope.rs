@@ -3,6 +3,7 @@
 use super::address::{Mailbox, ReversePath};
 use super::delivery::Delivery;
 use super::demands::Demands;
+use super::limits::MAX_REFUSAL_TEXT;
 use super::original_recipient::{OriginalRecipient, RecipientDelivery};
 use super::outcome::Outcome;
 use super::reply::Reply;
@@ -413,7 +414,7 @@ impl Envelope {
         };
         recipient.refusal = None;
         if recipient.state != RecipientState::Accepted {
-            recipient.refusal = Some(Box::new(reply.to_record()));
+            recipient.refusal = Some(shortened(reply.to_record()));
         }
     }
 
@@ -421,7 +422,7 @@ impl Envelope {
     pub(super) fn defer(&mut self, index: usize, reply: &Reply) {
         let Some(recipient) = self.recipients.get_mut(index) else { return };
         recipient.state = RecipientState::RefusedTemporary;
-        recipient.refusal = Some(Box::new(reply.to_record()));
+        recipient.refusal = Some(shortened(reply.to_record()));
         if recipient.course == Course::Asked {
             recipient.course = Course::Waiting;
             self.waiting += 1;
@@ -447,9 +448,16 @@ impl Envelope {
                 Outcome::RejectedPermanent => RecipientState::RefusedPermanent,
                 Outcome::Unknown => RecipientState::Unknown,
             };
-            recipient.refusal = reply.map(|reply| Box::new(reply.clone()));
+            recipient.refusal = reply.map(|reply| shortened(reply.clone()));
         }
     }
+}
+
+/// A reply as it is kept for each recipient: however long it is, it must not add up.
+fn shortened(mut reply: ServerReply) -> Box<ServerReply> {
+    reply.text.truncate(reply.text.floor_char_boundary(MAX_REFUSAL_TEXT));
+    reply.text.shrink_to_fit();
+    Box::new(reply)
 }
 
 impl Recipient {

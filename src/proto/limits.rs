@@ -18,6 +18,18 @@ pub const MAX_REPLY_LINES: usize = 16 * 1024;
 /// have 1 KiB, and a list of 4,000 members still fits into one of EXPN.
 pub const MAX_REPLY_BYTES: usize = 128 * 1024;
 
+/// The most login mechanisms kept of an EHLO reply.
+///
+/// Servers offer about ten. Each is compared with those before it, so that a reply
+/// full of them would cost seconds.
+pub(super) const MAX_MECHANISMS: usize = 64;
+
+/// The most octets kept of the text that refused one recipient.
+///
+/// Each refused recipient keeps its own until the next message; four lines of the
+/// longest that RFC 5321 section 4.5.3.1.5 allows fit in.
+pub(super) const MAX_REFUSAL_TEXT: usize = 2048;
+
 /// The longest command line sent without its line end, RFC 5321 section 4.5.3.1.4
 /// (512 octets with the line end). An AUTH command that would be longer goes
 /// without its initial response (RFC 4954 section 4).

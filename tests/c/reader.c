@@ -5,6 +5,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include "mail.h"
+#include "memory.h"
 
 #include <sys/stat.h>
 
@@ -99,41 +100,6 @@ static struct reader reader_of(const char *octets, size_t length)
 static int32_t stream(SmtpClient *client, uint64_t size, struct reader *reader)
 {
     return SmtpSendStream(client, SENDER, RECIPIENT, size, give, reader);
-}
-
-/* How far the peak of this process's memory is, in KiB; -1 if that cannot be told here. */
-static long peak_memory(void)
-{
-    char line[512];
-    long peak = -1;
-    FILE *file;
-#if defined(__SANITIZE_ADDRESS__)
-    return -1; /* it keeps what was freed */
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-    return -1;
-#endif
-#endif
-    file = fopen("/proc/self/maps", "r");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        if (strstr(line, "vgpreload") != NULL) {
-            fclose(file);
-            return -1; /* valgrind: the memory is its own */
-        }
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    file = fopen("/proc/self/status", "r");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        if (sscanf(line, "VmHWM: %ld", &peak) == 1) {
-            break;
-        }
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    return peak;
 }
 
 enum { MOST_KIB = 2 * 1024 };

@@ -177,7 +177,7 @@ static inline int server_skip_past(struct server *server, const char *text)
 
 static inline int server_skip_count(struct server *server, size_t left)
 {
-    char got[4096];
+    char got[65536];
     while (left > 0) {
         long count = server_read(server, got, left < sizeof got ? left : sizeof got);
         if (count <= 0) {

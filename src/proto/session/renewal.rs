@@ -3,6 +3,7 @@
 //! new connection.
 
 use super::{Session, State};
+use crate::error::Phase;
 use crate::proto::command::Command;
 use crate::proto::ledger::Pending;
 use crate::proto::session::Config;
@@ -41,7 +42,8 @@ impl Session {
             None => self.go_on(),
             Some(credentials) => {
                 self.state = State::Ready;
-                if let Err(error) = self.authenticate(credentials, self.since) {
+                if let Err(mut error) = self.authenticate(credentials, self.since) {
+                    error.phase = Phase::Auth;
                     self.fail(error);
                 }
             }
