@@ -11,7 +11,7 @@ mod transcript;
 
 use scripted::{Scripted, Step};
 use smtp::{Failure, Smtp};
-use smtpclient::client::{Options, Property};
+use smtpclient::client::{Options, Property, auth_type_number};
 use smtpclient::error::{Class, Code, Phase};
 use std::time::{Duration, Instant};
 use transcript::{Action, Transcript};
@@ -45,6 +45,9 @@ fn client(transcript: &Transcript) -> Smtp {
     client.set_text(Property::EnvelopeId, &transcript.envelope_id);
     client.set(Property::LeaveOut, i64::from(transcript.leave_out));
     client.set_text(Property::MailParameters, &transcript.parameters);
+    client.set(Property::AuthType, auth_type_number(transcript.mechanism));
+    client.set_text(Property::BearerToken, &transcript.token);
+    client.set_text(Property::AuthIdentity, &transcript.identity);
     if !transcript.extended {
         client.set(Property::Options, i64::from(Options::BASIC.0));
     }

@@ -123,6 +123,12 @@ properties! {
         "The limit for the reply to the end of the message, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.6).";
     TIMEOUT_QUIT TimeoutQuit 31 Integer ReadWrite "2000"
         "The limit for the reply to QUIT, in milliseconds; 0 is none.";
+    AUTH_TYPE AuthType 80 Integer ReadWrite "-1"
+        "How to log in, one of the SMTP_AUTH_ constants. What the server does not offer is refused before anything is sent.";
+    BEARER_TOKEN BearerToken 81 Text WriteOnly ""
+        "An OAuth 2.0 access token, for SmtpAuthenticate without a password where the type takes a token; with SMTP_AUTH_AUTOMATIC it is preferred to a password. Can be set but not read; wiped from memory on release.";
+    AUTH_IDENTITY AuthIdentity 82 Text ReadWrite ""
+        "Whom to act as, if not as the user who logs in (authorization identity, RFC 4422). PLAIN, SCRAM, OAUTHBEARER and EXTERNAL have a place for it; no other method is used then.";
     IS_CONNECTED IsConnected 100 Integer ReadOnly "0"
         "1 while the client is connected, as far as it has noticed.";
     IS_EXTENDED IsExtended 101 Integer ReadOnly "0"

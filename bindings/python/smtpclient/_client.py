@@ -382,6 +382,9 @@ class Client:
     timeout_content = _Integer()
     timeout_end = _Integer()
     timeout_quit = _Integer()
+    auth_type = _Integer()
+    bearer_token = _WriteOnlyText()
+    auth_identity = _Text()
 
     # The connection
     is_connected = _ReadOnlyFlag()
@@ -441,7 +444,10 @@ class Client:
         )
 
     def authenticate(self, user: Optional[str] = None, password: Optional[str] = None) -> None:
-        """Logs in. What is left out comes from the properties."""
+        """Logs in. What is left out comes from the properties.
+
+        With AUTH_XOAUTH2 and AUTH_BEARER as ``auth_type`` the password is the token.
+        """
         self._finish(
             library.SmtpAuthenticate(
                 self._handle,

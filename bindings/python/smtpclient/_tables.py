@@ -33,6 +33,17 @@ TLS_NONE = 1
 TLS_REQUIRED = 2
 TLS_IMPLICIT = 3
 
+# Values of SMTP_PROPERTY_AUTH_TYPE: how to log in.
+AUTH_AUTOMATIC = -1
+AUTH_LOGIN = 0
+AUTH_PLAIN = 1
+AUTH_XOAUTH2 = 3
+AUTH_BEARER = 4
+AUTH_CRAM_MD5 = 5
+AUTH_EXTERNAL = 6
+AUTH_SCRAM_SHA_1 = 7
+AUTH_SCRAM_SHA_256 = 8
+
 # Values of SMTP_PROPERTY_OUTCOME: what became of the last message.
 OUTCOME_NOT_SENT = 0
 OUTCOME_ACCEPTED = 1
@@ -123,6 +134,9 @@ PROPERTIES: dict[str, PropertyRow] = {
     "timeout_content": PropertyRow(29, "integer", "rw", "The longest time without progress while the message is sent, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.5)."),
     "timeout_end": PropertyRow(30, "integer", "rw", "The limit for the reply to the end of the message, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.6)."),
     "timeout_quit": PropertyRow(31, "integer", "rw", "The limit for the reply to QUIT, in milliseconds; 0 is none."),
+    "auth_type": PropertyRow(80, "integer", "rw", "How to log in, one of the SMTP_AUTH_ constants. What the server does not offer is refused before anything is sent."),
+    "bearer_token": PropertyRow(81, "text", "w", "An OAuth 2.0 access token, for SmtpAuthenticate without a password where the type takes a token; with SMTP_AUTH_AUTOMATIC it is preferred to a password. Can be set but not read; wiped from memory on release."),
+    "auth_identity": PropertyRow(82, "text", "rw", "Whom to act as, if not as the user who logs in (authorization identity, RFC 4422). PLAIN, SCRAM, OAUTHBEARER and EXTERNAL have a place for it; no other method is used then."),
     "is_connected": PropertyRow(100, "integer", "r", "1 while the client is connected, as far as it has noticed."),
     "is_extended": PropertyRow(101, "integer", "r", "1 if the server accepted EHLO, 0 if only HELO."),
     "result_code": PropertyRow(102, "integer", "r", "The three-digit code of the server's last reply; 0 if there was none."),
