@@ -7,6 +7,7 @@
 use smtpclient::client::{AUTH_TYPES, Access, EVENTS, Kind, OPTIONS, TABLE as PROPERTIES, auth_type_number};
 use smtpclient::error::{Class, Phase, TABLE as ERRORS};
 use smtpclient::ffi::{SMTP_ABI_VERSION, SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY};
+use smtpclient::net::certificate::CertificateStatus;
 use smtpclient::proto::{DELIVERIES, Outcome, RecipientState, Security};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -70,6 +71,14 @@ fn groups() -> Vec<Group> {
             AUTH_TYPES
                 .iter()
                 .map(|(mechanism, name, doc)| ((*name).to_owned(), auth_type_number(*mechanism), (*doc).to_owned()))
+                .collect(),
+        ),
+        group(
+            "SMTP_CERTIFICATE_",
+            "Values of SMTP_PROPERTY_CERTIFICATE_STATUS.",
+            CertificateStatus::ALL
+                .iter()
+                .map(|(status, name, doc)| ((*name).to_owned(), *status as i64, (*doc).to_owned()))
                 .collect(),
         ),
         group(

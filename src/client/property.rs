@@ -159,6 +159,28 @@ properties! {
         "1 if the server's certificate was checked and is good.";
     TLS_OBJECTION TlsObjection 123 Text ReadOnly ""
         "Why the certificate was not found good, where TLS is used all the same (opportunistic, or checks switched off).";
+    CERTIFICATE_STATUS CertificateStatus 124 Integer ReadOnly "0"
+        "What the check of the server's certificate came to, one of the SMTP_CERTIFICATE_ constants; also told where it changes nothing (opportunistic, or checks switched off).";
+    CERTIFICATE_SUBJECT CertificateSubject 125 Text ReadOnly ""
+        "Whom the server's certificate was issued to, such as CN=mail.example.com,O=Example,C=DE (RFC 4514).";
+    CERTIFICATE_ISSUER CertificateIssuer 126 Text ReadOnly ""
+        "Who issued the server's certificate, in the same form.";
+    CERTIFICATE_ISSUED CertificateIssued 127 Text ReadOnly ""
+        "From when the certificate is valid, such as 2026-01-31T00:00:00Z (RFC 3339, UTC).";
+    CERTIFICATE_EXPIRES CertificateExpires 128 Text ReadOnly ""
+        "Until when the certificate is valid, in the same form.";
+    CERTIFICATE_FINGERPRINT CertificateFingerprint 129 Text ReadOnly ""
+        "The SHA-256 digest of the certificate, 64 hexadecimal digits.";
+    CERTIFICATE_NAMES CertificateNames 130 Text ReadOnly ""
+        "The names and addresses that the certificate is for (subjectAltName, RFC 5280), one a line.";
+    CIPHER_STRENGTH CipherStrength 131 Integer ReadOnly "0"
+        "The bits of the cipher's key, such as 256; 0 without TLS.";
+    HASH_STRENGTH HashStrength 132 Integer ReadOnly "0"
+        "The bits of the cipher suite's hash, such as 384; 0 without TLS.";
+    KEY_EXCHANGE KeyExchange 133 Text ReadOnly ""
+        "The group of the key exchange by its IANA name, such as X25519; empty without TLS.";
+    SECURE Secure 134 Integer ReadOnly "0"
+        "1 while the client is connected with TLS.";
     OUTCOME Outcome 140 Integer ReadOnly "0"
         "What became of the last message, one of the SMTP_OUTCOME_ constants.";
     SAFE_TO_RETRY SafeToRetry 141 Integer ReadOnly "1"

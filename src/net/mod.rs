@@ -4,6 +4,7 @@
 //! [`sys`] has the few calls that the standard library and socket2 lack.
 
 pub mod canceller;
+pub mod certificate;
 pub mod clock;
 mod input;
 pub mod race;

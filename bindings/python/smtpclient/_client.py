@@ -402,6 +402,17 @@ class Client:
     tls_cipher = _ReadOnlyText()
     tls_verified = _ReadOnlyFlag()
     tls_objection = _ReadOnlyText()
+    certificate_status = _ReadOnlyInteger()
+    certificate_subject = _ReadOnlyText()
+    certificate_issuer = _ReadOnlyText()
+    certificate_issued = _ReadOnlyText()
+    certificate_expires = _ReadOnlyText()
+    certificate_fingerprint = _ReadOnlyText()
+    certificate_names = _ReadOnlyText()
+    cipher_strength = _ReadOnlyInteger()
+    hash_strength = _ReadOnlyInteger()
+    key_exchange = _ReadOnlyText()
+    secure = _ReadOnlyFlag()
 
     # The last message
     outcome = _ReadOnlyInteger()
