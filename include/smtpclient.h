@@ -210,6 +210,47 @@
 
 /** @} */
 
+/** @name SMTP_CERTIFICATE
+ *  Values of SMTP_PROPERTY_CERTIFICATE_STATUS.
+ *  @{ */
+
+/**
+ * The connection has no TLS, or there is none.
+ */
+#define SMTP_CERTIFICATE_NONE 0
+
+/**
+ * The certificate is good, and for this host.
+ */
+#define SMTP_CERTIFICATE_VALID 1
+
+/**
+ * It is for another host.
+ */
+#define SMTP_CERTIFICATE_NO_MATCH 2
+
+/**
+ * It has expired, or is not valid yet.
+ */
+#define SMTP_CERTIFICATE_EXPIRED 3
+
+/**
+ * Its authority has revoked it.
+ */
+#define SMTP_CERTIFICATE_REVOKED 4
+
+/**
+ * It was not issued by a trusted authority.
+ */
+#define SMTP_CERTIFICATE_UNTRUSTED 5
+
+/**
+ * It cannot be read, or another check failed.
+ */
+#define SMTP_CERTIFICATE_INVALID 6
+
+/** @} */
+
 /** @name SMTP_OUTCOME
  *  Values of SMTP_PROPERTY_OUTCOME: what became of the last message.
  *  @{ */
@@ -706,6 +747,67 @@
  * (opportunistic, or checks switched off).
  */
 #define SMTP_PROPERTY_TLS_OBJECTION 123
+
+/**
+ * Integer, read only. What the check of the server's certificate came to, one of the
+ * SMTP_CERTIFICATE_ constants; also told where it changes nothing (opportunistic, or checks
+ * switched off).
+ */
+#define SMTP_PROPERTY_CERTIFICATE_STATUS 124
+
+/**
+ * Text, read only. Whom the server's certificate was issued to, such as
+ * CN=mail.example.com,O=Example,C=DE (RFC 4514).
+ */
+#define SMTP_PROPERTY_CERTIFICATE_SUBJECT 125
+
+/**
+ * Text, read only. Who issued the server's certificate, in the same form.
+ */
+#define SMTP_PROPERTY_CERTIFICATE_ISSUER 126
+
+/**
+ * Text, read only. From when the certificate is valid, such as 2026-01-31T00:00:00Z (RFC 3339,
+ * UTC).
+ */
+#define SMTP_PROPERTY_CERTIFICATE_ISSUED 127
+
+/**
+ * Text, read only. Until when the certificate is valid, in the same form.
+ */
+#define SMTP_PROPERTY_CERTIFICATE_EXPIRES 128
+
+/**
+ * Text, read only. The SHA-256 digest of the certificate, 64 hexadecimal digits.
+ */
+#define SMTP_PROPERTY_CERTIFICATE_FINGERPRINT 129
+
+/**
+ * Text, read only. The names and addresses that the certificate is for (subjectAltName, RFC
+ * 5280), one a line.
+ */
+#define SMTP_PROPERTY_CERTIFICATE_NAMES 130
+
+/**
+ * Integer, read only. The bits of the cipher's key, such as 256; 0 without TLS.
+ */
+#define SMTP_PROPERTY_CIPHER_STRENGTH 131
+
+/**
+ * Integer, read only. The bits of the cipher suite's hash, such as 384; 0 without TLS.
+ */
+#define SMTP_PROPERTY_HASH_STRENGTH 132
+
+/**
+ * Text, read only. The group of the key exchange by its IANA name, such as X25519; empty
+ * without TLS.
+ */
+#define SMTP_PROPERTY_KEY_EXCHANGE 133
+
+/**
+ * Integer, read only. 1 while the client is connected with TLS.
+ */
+#define SMTP_PROPERTY_SECURE 134
 
 /**
  * Integer, read only. What became of the last message, one of the SMTP_OUTCOME_ constants.

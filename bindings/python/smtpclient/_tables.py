@@ -44,6 +44,15 @@ AUTH_EXTERNAL = 6
 AUTH_SCRAM_SHA_1 = 7
 AUTH_SCRAM_SHA_256 = 8
 
+# Values of SMTP_PROPERTY_CERTIFICATE_STATUS.
+CERTIFICATE_NONE = 0
+CERTIFICATE_VALID = 1
+CERTIFICATE_NO_MATCH = 2
+CERTIFICATE_EXPIRED = 3
+CERTIFICATE_REVOKED = 4
+CERTIFICATE_UNTRUSTED = 5
+CERTIFICATE_INVALID = 6
+
 # Values of SMTP_PROPERTY_OUTCOME: what became of the last message.
 OUTCOME_NOT_SENT = 0
 OUTCOME_ACCEPTED = 1
@@ -152,6 +161,17 @@ PROPERTIES: dict[str, PropertyRow] = {
     "tls_cipher": PropertyRow(121, "text", "r", "The cipher suite in use by its IANA name; empty without TLS."),
     "tls_verified": PropertyRow(122, "integer", "r", "1 if the server's certificate was checked and is good."),
     "tls_objection": PropertyRow(123, "text", "r", "Why the certificate was not found good, where TLS is used all the same (opportunistic, or checks switched off)."),
+    "certificate_status": PropertyRow(124, "integer", "r", "What the check of the server's certificate came to, one of the SMTP_CERTIFICATE_ constants; also told where it changes nothing (opportunistic, or checks switched off)."),
+    "certificate_subject": PropertyRow(125, "text", "r", "Whom the server's certificate was issued to, such as CN=mail.example.com,O=Example,C=DE (RFC 4514)."),
+    "certificate_issuer": PropertyRow(126, "text", "r", "Who issued the server's certificate, in the same form."),
+    "certificate_issued": PropertyRow(127, "text", "r", "From when the certificate is valid, such as 2026-01-31T00:00:00Z (RFC 3339, UTC)."),
+    "certificate_expires": PropertyRow(128, "text", "r", "Until when the certificate is valid, in the same form."),
+    "certificate_fingerprint": PropertyRow(129, "text", "r", "The SHA-256 digest of the certificate, 64 hexadecimal digits."),
+    "certificate_names": PropertyRow(130, "text", "r", "The names and addresses that the certificate is for (subjectAltName, RFC 5280), one a line."),
+    "cipher_strength": PropertyRow(131, "integer", "r", "The bits of the cipher's key, such as 256; 0 without TLS."),
+    "hash_strength": PropertyRow(132, "integer", "r", "The bits of the cipher suite's hash, such as 384; 0 without TLS."),
+    "key_exchange": PropertyRow(133, "text", "r", "The group of the key exchange by its IANA name, such as X25519; empty without TLS."),
+    "secure": PropertyRow(134, "integer", "r", "1 while the client is connected with TLS."),
     "outcome": PropertyRow(140, "integer", "r", "What became of the last message, one of the SMTP_OUTCOME_ constants."),
     "safe_to_retry": PropertyRow(141, "integer", "r", "1 if sending the last message again cannot deliver it twice."),
     "recipients_accepted": PropertyRow(142, "integer", "r", "How many recipients of the last message the server accepted."),
