@@ -5,9 +5,12 @@ use crate::error::Code;
 use ring::digest::{SHA256, digest};
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use x509_cert::der::Decode as _;
+use x509_cert::attr::AttributeTypeAndValue;
+use x509_cert::der::asn1::Any;
+use x509_cert::der::{Decode as _, Encode as _, Tag, Tagged as _};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::name::Name;
 
 /// What the check of a certificate came to; the numbers are the original's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,8 +83,8 @@ impl Certificate {
             _ => String::new(),
         };
         Self {
-            subject: harmless(&facts.subject().to_string()),
-            issuer: harmless(&facts.issuer().to_string()),
+            subject: distinguished(facts.subject()),
+            issuer: distinguished(facts.issuer()),
             issued: facts.validity().not_before.to_string(),
             expires: facts.validity().not_after.to_string(),
             names,
@@ -92,11 +95,72 @@ impl Certificate {
 /// The SHA-256 digest of a certificate in DER form, in hexadecimal digits.
 #[must_use]
 pub fn fingerprint(der: &[u8]) -> String {
-    let digest = digest(&SHA256, der);
-    digest.as_ref().iter().fold(String::with_capacity(64), |mut text, octet| {
+    hexadecimal(digest(&SHA256, der).as_ref())
+}
+
+fn hexadecimal(octets: &[u8]) -> String {
+    octets.iter().fold(String::with_capacity(octets.len() * 2), |mut text, octet| {
         let _ = write!(text, "{octet:02x}");
         text
     })
+}
+
+/// A name as text, its last part first (RFC 4514 section 2).
+fn distinguished(name: &Name) -> String {
+    let parts = name.iter_rdn().map(|part| part.iter().map(attribute).collect::<Vec<_>>().join("+"));
+    let mut parts: Vec<String> = parts.collect();
+    parts.reverse();
+    harmless(&parts.join(","))
+}
+
+/// The short names of RFC 4514 section 3, and the one for an address. The library's
+/// own table has thousands, and would make this one 180 KB larger.
+const ATTRIBUTES: [(&str, &str); 10] = [
+    ("2.5.4.3", "CN"),
+    ("2.5.4.7", "L"),
+    ("2.5.4.8", "ST"),
+    ("2.5.4.10", "O"),
+    ("2.5.4.11", "OU"),
+    ("2.5.4.6", "C"),
+    ("2.5.4.9", "STREET"),
+    ("0.9.2342.19200300.100.1.25", "DC"),
+    ("0.9.2342.19200300.100.1.1", "UID"),
+    ("1.2.840.113549.1.9.1", "EMAIL"),
+];
+
+fn attribute(attribute: &AttributeTypeAndValue) -> String {
+    let oid = attribute.oid.to_string();
+    let name = ATTRIBUTES.iter().find(|(known, _)| *known == oid).map(|(_, name)| *name);
+    let (Some(name), Some(text)) = (name, value(&attribute.value)) else {
+        // Section 2.4: what has no short name, or is no text, is written in hexadecimal digits.
+        let der = attribute.value.to_der().unwrap_or_default();
+        return format!("{}=#{}", name.unwrap_or(&oid), hexadecimal(&der));
+    };
+    let last = text.chars().count().saturating_sub(1);
+    let mut out = format!("{name}=");
+    for (at, c) in text.chars().enumerate() {
+        let special = matches!(c, '"' | '+' | ',' | ';' | '<' | '>' | '\\');
+        if special || (c == ' ' && (at == 0 || at == last)) || (c == '#' && at == 0) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+fn value(value: &Any) -> Option<String> {
+    let octets = value.value();
+    match value.tag() {
+        Tag::PrintableString | Tag::Utf8String | Tag::Ia5String => String::from_utf8(octets.to_vec()).ok(),
+        // In practice Latin-1, whose characters are the first of Unicode.
+        Tag::TeletexString => Some(octets.iter().copied().map(char::from).collect()),
+        Tag::BmpString => {
+            let (pairs, rest) = octets.as_chunks::<2>();
+            let units = pairs.iter().map(|pair| u16::from_be_bytes(*pair)).collect::<Vec<_>>();
+            rest.is_empty().then(|| String::from_utf16(&units).ok())?
+        }
+        _ => None,
+    }
 }
 
 fn name(name: &GeneralName) -> Option<String> {
@@ -128,7 +192,8 @@ mod tests {
         params.subject_alt_names.push(SanType::IpAddress("2001:db8::1".parse().expect("an address")));
         params.subject_alt_names.push(SanType::DnsName("evil\nmail.example".try_into().expect("ASCII")));
         params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CountryName, "DE");
+        params.distinguished_name.push(DnType::CountryName, " DE ");
+        params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 65]), "xx");
         params.distinguished_name.push(DnType::OrganizationName, "Gr\u{fc}n, \u{1b}[2J+S\u{f6}hne");
         params.distinguished_name.push(DnType::CommonName, "mail.example");
         params.not_before = date_time_ymd(2020, 1, 2);
@@ -140,7 +205,10 @@ mod tests {
     fn parts() {
         let found = Certificate::read(&made());
         // The last part of the name comes first (RFC 4514 section 2.1).
-        assert_eq!(found.subject, "CN=mail.example,O=Gr\u{fc}n\\, \\1b[2J\\+S\u{f6}hne,C=DE");
+        assert_eq!(
+            found.subject,
+            "CN=mail.example,O=Gr\u{fc}n\\, \u{fffd}[2J\\+S\u{f6}hne,2.5.4.65=#0c027878,C=\\ DE\\ "
+        );
         assert_eq!(found.subject, found.issuer);
         assert_eq!((found.issued.as_str(), found.expires.as_str()), ("2020-01-02T00:00:00Z", "2050-03-04T00:00:00Z"));
         assert_eq!(found.names, "mail.example\n192.0.2.1\n2001:db8::1\nevil\u{fffd}mail.example");
