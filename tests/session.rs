@@ -446,6 +446,17 @@ fn a_refused_token_tells_the_servers_reason() {
 }
 
 #[test]
+fn a_refusal_names_the_way_out_where_the_password_may_be_right() {
+    for (mechanism, expected) in [("CRAM-MD5", true), ("PLAIN", false)] {
+        let mut player = ready(&format!("AUTH={mechanism}"));
+        player.command(&Action::Auth("tim".into(), "secret".into()));
+        player.feed(b"535 5.7.8 no\r\n", Pace::Whole);
+        let error = player.result.take().expect("over").expect_err("refused");
+        assert_eq!(error.to_string().contains("SMTP_AUTH_PLAIN"), expected, "{error}");
+    }
+}
+
+#[test]
 fn a_server_without_proof_is_left() {
     let mut player = ready("AUTH=SCRAM-SHA-256");
     player.wishes.nonce = "nonce".into();

@@ -97,6 +97,11 @@ impl Session {
             _ if exchange.mechanism().takes_token() => {
                 Some("Check the user name, and that the token is for this server and has not expired.".into())
             }
+            _ if !exchange.mechanism().reveals_secret() && exchange.mechanism() != Mechanism::External => Some(
+                "Check the user name and the password; if they are right, the server may keep them in a form that \
+                 does not serve this method: then set SMTP_PROPERTY_AUTH_TYPE to SMTP_AUTH_PLAIN, over TLS."
+                    .into(),
+            ),
             _ => None,
         };
         self.conclude(Err(error), State::Ready);
