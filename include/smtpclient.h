@@ -265,6 +265,99 @@
 
 /** @} */
 
+/** @name SMTP_AUTH
+ *  Values of SMTP_PROPERTY_AUTH_TYPE: how to log in.
+ *  @{ */
+
+/**
+ * The strongest that both sides have: OAUTHBEARER and XOAUTH2 if there is a token, then
+ * SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5, PLAIN, LOGIN.
+ */
+#define SMTP_AUTH_AUTOMATIC (-1)
+
+/**
+ * User name and password, one after the other.
+ */
+#define SMTP_AUTH_LOGIN 0
+
+/**
+ * User name and password in one message (RFC 4616).
+ */
+#define SMTP_AUTH_PLAIN 1
+
+/**
+ * An OAuth token, in Google's and Microsoft's form.
+ */
+#define SMTP_AUTH_XOAUTH2 3
+
+/**
+ * An OAuth token: OAUTHBEARER (RFC 7628).
+ */
+#define SMTP_AUTH_BEARER 4
+
+/**
+ * A digest made with the password (RFC 2195); old.
+ */
+#define SMTP_AUTH_CRAM_MD5 5
+
+/**
+ * The server knows the client by other means (RFC 4422 appendix A); no password is needed.
+ */
+#define SMTP_AUTH_EXTERNAL 6
+
+/**
+ * Both sides prove that they know the password (RFC 5802).
+ */
+#define SMTP_AUTH_SCRAM_SHA_1 7
+
+/**
+ * The same with a stronger hash (RFC 7677).
+ */
+#define SMTP_AUTH_SCRAM_SHA_256 8
+
+/** @} */
+
+/** @name SMTP_CERTIFICATE
+ *  Values of SMTP_PROPERTY_CERTIFICATE_STATUS.
+ *  @{ */
+
+/**
+ * The connection has no TLS, or there is none.
+ */
+#define SMTP_CERTIFICATE_NONE 0
+
+/**
+ * The certificate is good, and for this host.
+ */
+#define SMTP_CERTIFICATE_VALID 1
+
+/**
+ * It is for another host.
+ */
+#define SMTP_CERTIFICATE_NO_MATCH 2
+
+/**
+ * It has expired, or is not valid yet.
+ */
+#define SMTP_CERTIFICATE_EXPIRED 3
+
+/**
+ * Its authority has revoked it.
+ */
+#define SMTP_CERTIFICATE_REVOKED 4
+
+/**
+ * It was not issued by a trusted authority.
+ */
+#define SMTP_CERTIFICATE_UNTRUSTED 5
+
+/**
+ * It cannot be read, or another check failed.
+ */
+#define SMTP_CERTIFICATE_INVALID 6
+
+/** @} */
+
 /** @name SMTP_CHUNKING
  *  Values of SMTP_PROPERTY_CHUNKING: when to send with BDAT.
  *  @{ */
@@ -766,6 +859,26 @@
 #define SMTP_PROPERTY_DISABLED_EXTENSIONS 50
 
 /**
+ * Integer, default -1. How to log in, one of the SMTP_AUTH_ constants. What the server does not
+ * offer is refused before anything is sent.
+ */
+#define SMTP_PROPERTY_AUTH_TYPE 80
+
+/**
+ * Text, write only. An OAuth 2.0 access token, for SmtpAuthenticate without a password where
+ * the type takes a token; with SMTP_AUTH_AUTOMATIC it is preferred to a password. Can be set
+ * but not read; wiped from memory on release.
+ */
+#define SMTP_PROPERTY_BEARER_TOKEN 81
+
+/**
+ * Text, default empty. Whom to act as, if not as the user who logs in (authorization identity,
+ * RFC 4422). PLAIN, SCRAM, OAUTHBEARER and EXTERNAL have a place for it; no other method is
+ * used then.
+ */
+#define SMTP_PROPERTY_AUTH_IDENTITY 82
+
+/**
  * Integer, read only. 1 while the client is connected, as far as it has noticed.
  */
 #define SMTP_PROPERTY_IS_CONNECTED 100
@@ -856,6 +969,67 @@
  * (opportunistic, or checks switched off).
  */
 #define SMTP_PROPERTY_TLS_OBJECTION 123
+
+/**
+ * Integer, read only. What the check of the server's certificate came to, one of the
+ * SMTP_CERTIFICATE_ constants; also told where it changes nothing (opportunistic, or checks
+ * switched off).
+ */
+#define SMTP_PROPERTY_CERTIFICATE_STATUS 124
+
+/**
+ * Text, read only. Whom the server's certificate was issued to, such as
+ * CN=mail.example.com,O=Example,C=DE (RFC 4514).
+ */
+#define SMTP_PROPERTY_CERTIFICATE_SUBJECT 125
+
+/**
+ * Text, read only. Who issued the server's certificate, in the same form.
+ */
+#define SMTP_PROPERTY_CERTIFICATE_ISSUER 126
+
+/**
+ * Text, read only. From when the certificate is valid, such as 2026-01-31T00:00:00Z (RFC 3339,
+ * UTC).
+ */
+#define SMTP_PROPERTY_CERTIFICATE_ISSUED 127
+
+/**
+ * Text, read only. Until when the certificate is valid, in the same form.
+ */
+#define SMTP_PROPERTY_CERTIFICATE_EXPIRES 128
+
+/**
+ * Text, read only. The SHA-256 digest of the certificate, 64 hexadecimal digits.
+ */
+#define SMTP_PROPERTY_CERTIFICATE_FINGERPRINT 129
+
+/**
+ * Text, read only. The names and addresses that the certificate is for (subjectAltName, RFC
+ * 5280), one a line.
+ */
+#define SMTP_PROPERTY_CERTIFICATE_NAMES 130
+
+/**
+ * Integer, read only. The bits of the cipher's key, such as 256; 0 without TLS.
+ */
+#define SMTP_PROPERTY_CIPHER_STRENGTH 131
+
+/**
+ * Integer, read only. The bits of the cipher suite's hash, such as 384; 0 without TLS.
+ */
+#define SMTP_PROPERTY_HASH_STRENGTH 132
+
+/**
+ * Text, read only. The group of the key exchange by its IANA name, such as X25519; empty
+ * without TLS.
+ */
+#define SMTP_PROPERTY_KEY_EXCHANGE 133
+
+/**
+ * Integer, read only. 1 while the client is connected with TLS.
+ */
+#define SMTP_PROPERTY_SECURE 134
 
 /**
  * Integer, read only. What became of the last message, one of the SMTP_OUTCOME_ constants.
@@ -1614,19 +1788,22 @@ int32_t SmtpConnect(struct SmtpClient *client,
                     uint32_t options);
 
 /**
- * Logs in on the open connection, with the strongest mechanism that both sides
- * have (RFC 4954): PLAIN (RFC 4616) or LOGIN in this version.
+ * Logs in on the open connection (RFC 4954), as SMTP_PROPERTY_AUTH_TYPE says: by
+ * default with the strongest mechanism that both sides have.
  *
- * The password leaves only over TLS with a verified certificate, to a loopback
- * address, or if SMTP_PROPERTY_INSECURE_AUTH allows it; otherwise the call
- * fails with SMTP_ERROR_INSECURE_CREDENTIALS and nothing is sent. A failed
- * login leaves the connection open.
+ * A password or token that a mechanism shows to who reads the wire (PLAIN, LOGIN,
+ * XOAUTH2, OAUTHBEARER) leaves only over TLS with a verified certificate, to a
+ * loopback address, or if SMTP_PROPERTY_INSECURE_AUTH allows it; otherwise another
+ * mechanism is used, or the call fails with SMTP_ERROR_INSECURE_CREDENTIALS and
+ * nothing is sent. A failed login leaves the connection open.
  *
  * @param client    the client
  * @param user      user name, UTF-8; NULL: SMTP_PROPERTY_USER
- * @param password  password, UTF-8; NULL: SMTP_PROPERTY_PASSWORD
+ * @param password  password, or with SMTP_AUTH_XOAUTH2 and SMTP_AUTH_BEARER the token,
+ *                  UTF-8; NULL: SMTP_PROPERTY_PASSWORD, SMTP_PROPERTY_BEARER_TOKEN
  * @return 0, or an error code, for instance SMTP_ERROR_AUTHENTICATION_FAILED,
- *         SMTP_ERROR_INVALID_AUTHENTICATION_TYPE, SMTP_ERROR_NOT_CONNECTED
+ *         SMTP_ERROR_INVALID_AUTHENTICATION_TYPE, SMTP_ERROR_NO_CREDENTIALS,
+ *         SMTP_ERROR_NOT_CONNECTED
  *
  * Threads: any; waits for its turn. SmtpCancel ends it. The strings are copied
  * and the copies wiped. Since 0.1.

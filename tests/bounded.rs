@@ -48,7 +48,7 @@ fn waiting_at(phase: Phase) -> Session {
     session.take_result().expect("over").expect("open");
     match phase {
         Phase::Auth => {
-            let credentials = Credentials { user: "u".into(), password: Secret::new("p") };
+            let credentials = Credentials { user: "u".into(), password: Secret::new("p"), ..Credentials::default() };
             session.authenticate(credentials, NOW).expect("begins");
         }
         Phase::Command => session.reset(NOW).expect("begins"),

@@ -4,9 +4,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-use smtpclient::client::{Access, Chunking, EVENTS, EXTENDED_OPTIONS, Kind, OPTIONS, TABLE as PROPERTIES};
+use smtpclient::client::{
+    AUTH_TYPES, Access, Chunking, EVENTS, EXTENDED_OPTIONS, Kind, OPTIONS, TABLE as PROPERTIES, auth_type_number,
+};
 use smtpclient::error::{Class, Phase, TABLE as ERRORS};
 use smtpclient::ffi::{SMTP_ABI_VERSION, SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY};
+use smtpclient::net::certificate::CertificateStatus;
 use smtpclient::proto::{DELIVERIES, Outcome, RecipientState, Security};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -74,6 +77,22 @@ fn groups() -> Vec<Group> {
             "SMTP_TLS_",
             "Values of SMTP_PROPERTY_TLS_MODE.",
             modes.iter().map(|(mode, name, doc)| ((*name).to_owned(), *mode as i64, (*doc).to_owned())).collect(),
+        ),
+        group(
+            "SMTP_AUTH_",
+            "Values of SMTP_PROPERTY_AUTH_TYPE: how to log in.",
+            AUTH_TYPES
+                .iter()
+                .map(|(mechanism, name, doc)| ((*name).to_owned(), auth_type_number(*mechanism), (*doc).to_owned()))
+                .collect(),
+        ),
+        group(
+            "SMTP_CERTIFICATE_",
+            "Values of SMTP_PROPERTY_CERTIFICATE_STATUS.",
+            CertificateStatus::ALL
+                .iter()
+                .map(|(status, name, doc)| ((*name).to_owned(), *status as i64, (*doc).to_owned()))
+                .collect(),
         ),
         group(
             "SMTP_CHUNKING_",
@@ -201,6 +220,7 @@ fn constants() -> String {
                 // A literal of the least value would be too large before its sign.
                 "SMTP_ERROR_" => format!("((int32_t)({value}))  /* {:#010X} */", value & 0xFFFF_FFFF),
                 "SMTP_OPTION_" | "SMTP_EVENT_" | "SMTP_DELIVERY_" | "SMTP_EXTOPT_" => format!("{value:#x}"),
+                _ if value < 0 => format!("({value})"),
                 _ => value.to_string(),
             };
             writeln!(out, "\n/**\n{}\n */\n#define {}{name} {number}", wrapped(&doc, " * ", 96), group.prefix).unwrap();

@@ -54,6 +54,12 @@ impl Player {
         }
     }
 
+    fn credentials(&self, user: &str, password: &str) -> Credentials {
+        let Transcript { mechanism, token, identity, nonce, .. } = self.wishes.clone();
+        let (user, password, token) = (user.into(), Secret::new(password), Secret::new(token));
+        Credentials { mechanism, user, password, token, identity, nonce }
+    }
+
     fn command(&mut self, action: &Action) {
         assert!(self.result.is_none(), "the command before is over");
         let begun = match action {
@@ -62,7 +68,7 @@ impl Player {
                 Ok(())
             }
             Action::Auth(user, password) => {
-                let credentials = Credentials { user: user.clone(), password: Secret::new(password.as_str()) };
+                let credentials = self.credentials(user, password);
                 self.session.authenticate(credentials, self.now)
             }
             Action::Send { sender, recipients, content } => {
@@ -134,7 +140,7 @@ impl Player {
 
     /// A new connection, over which the session goes on.
     fn reconnect(&mut self) {
-        self.session = self.session.renewed(config_of(&self.wishes));
+        self.session = self.session.renewed(config_of(&self.wishes), "again".to_owned());
         self.session.open(self.now);
         self.pump();
     }
@@ -536,6 +542,48 @@ fn records_hide_the_secrets_and_nothing_else() {
 }
 
 #[test]
+fn a_refused_token_tells_the_servers_reason() {
+    for (mechanism, answer) in [("XOAUTH2", "\r\n"), ("OAUTHBEARER", "AQ==\r\n")] {
+        let mut player = ready(&format!("AUTH={mechanism}"));
+        player.wishes.token = "abc.def".into();
+        player.command(&Action::Auth("tim".into(), String::new()));
+        player.sent.clear();
+        // {"status":"401","scope":"mail"}, with a line end in it.
+        player.feed(b"334 eyJzdGF0dXMiOiI0MDEiLA0KInNjb3BlIjoibWFpbCJ9\r\n", Pace::Whole);
+        player.expect_sent(answer.as_bytes(), mechanism);
+        player.feed(b"535 5.7.8 no\r\n", Pace::Whole);
+        let error = player.result.take().expect("over").expect_err("refused");
+        assert_eq!(error.code, Code::AUTHENTICATION_FAILED);
+        let sentence = error.to_string();
+        assert!(sentence.contains("({\"status\":\"401\",  \"scope\":\"mail\"})"), "{sentence}");
+        assert!(sentence.contains(mechanism) && sentence.contains("has not expired"), "{sentence}");
+        assert!(!sentence.contains("abc.def"), "{sentence}");
+    }
+}
+
+#[test]
+fn a_refusal_names_the_way_out_where_the_password_may_be_right() {
+    for (mechanism, expected) in [("CRAM-MD5", true), ("PLAIN", false)] {
+        let mut player = ready(&format!("AUTH={mechanism}"));
+        player.command(&Action::Auth("tim".into(), "secret".into()));
+        player.feed(b"535 5.7.8 no\r\n", Pace::Whole);
+        let error = player.result.take().expect("over").expect_err("refused");
+        assert_eq!(error.to_string().contains("SMTP_AUTH_PLAIN"), expected, "{error}");
+    }
+}
+
+#[test]
+fn a_server_without_proof_is_left() {
+    let mut player = ready("AUTH=SCRAM-SHA-256");
+    player.wishes.nonce = "nonce".into();
+    player.command(&Action::Auth("tim".into(), "secret".into()));
+    player.feed(b"235 come in\r\n", Pace::Whole);
+    let error = player.result.take().expect("over").expect_err("no proof");
+    assert!(error.to_string().contains("without proving that it knows the password"), "{error}");
+    assert!(!player.session.is_open() && player.session.authenticated().is_none());
+}
+
+#[test]
 fn a_long_login_goes_without_its_initial_response() {
     let mut player = ready("AUTH=PLAIN");
     player.command(&Action::Auth("u".repeat(200), "p".repeat(300)));
@@ -553,7 +601,7 @@ fn a_long_login_goes_without_its_initial_response() {
 #[test]
 fn commands_out_of_order_are_errors_and_harmless() {
     let mut session = Session::new(config(Security::None, true, true));
-    let credentials = || Credentials { user: "u".into(), password: Secret::new("p") };
+    let credentials = || Credentials { user: "u".into(), password: Secret::new("p"), ..Credentials::default() };
     assert_eq!(session.authenticate(credentials(), Moment(0)).expect_err("new").code, Code::NOT_CONNECTED);
     let mut player = ready("PIPELINING");
     let mut empty = Envelope::default();

@@ -12,6 +12,7 @@ use scripted::Scripted;
 use smtp::{Failure, Smtp};
 use smtpclient::client::{Options, Property};
 use smtpclient::error::{Code, Phase};
+use smtpclient::net::certificate::CertificateStatus;
 use tls::{Authority, Flaw, Step, start};
 
 fn before_starttls() -> Vec<Step> {
@@ -77,10 +78,22 @@ fn starttls_and_implicit_tls_with_the_exact_octets() {
         assert_eq!(client.text(Property::TlsProtocol), "TLS 1.3");
         assert!(client.text(Property::TlsCipher).starts_with("TLS_"));
         assert_eq!(client.integer(Property::TlsVerified), 1);
+        assert_eq!((client.integer(Property::Secure), client.integer(Property::CertificateStatus)), (1, 1));
+        assert!([128, 256].contains(&client.integer(Property::CipherStrength)));
+        assert!([256, 384].contains(&client.integer(Property::HashStrength)));
+        assert!(["X25519", "secp256r1"].contains(&client.text(Property::KeyExchange).as_str()));
+        assert_eq!(client.text(Property::CertificateNames), "localhost");
+        assert!(client.text(Property::CertificateSubject).contains("CN="), "rcgen gives every certificate a name");
+        assert_eq!(client.text(Property::CertificateIssued), "1975-01-01T00:00:00Z");
+        assert_eq!(client.text(Property::CertificateExpires), "4096-01-01T00:00:00Z");
+        let fingerprint = client.text(Property::CertificateFingerprint);
+        assert!(fingerprint.len() == 64 && fingerprint.bytes().all(|octet| octet.is_ascii_hexdigit()), "{fingerprint}");
         assert_eq!(client.text(Property::Extensions), "AUTH PLAIN", "what was offered in the clear is forgotten");
         client.authenticate("tim", "secret").expect("logs in");
         client.send("a@x.example", "b@y.example", b"Subject: hi\r\n\r\n.\r\n").expect("sent");
         client.disconnect().expect("always");
+        assert_eq!((client.integer(Property::Secure), client.integer(Property::CertificateStatus)), (0, 0));
+        assert_eq!(client.text(Property::CertificateSubject) + &client.text(Property::CertificateFingerprint), "");
         server.join().expect("no panic").expect("as scripted");
     }
 }
@@ -136,7 +149,9 @@ fn the_check_can_be_switched_off_by_a_name_that_says_so() {
         }
         client.connect_to("localhost", port, options).expect("connects");
         assert_eq!(client.integer(Property::TlsVerified), 0, "it shows");
-        assert!(!client.text(Property::TlsObjection).is_empty());
+        assert!(client.text(Property::TlsObjection).starts_with("the check is switched off"));
+        // The system's authorities do not know this one.
+        assert_eq!(client.integer(Property::CertificateStatus), CertificateStatus::Untrusted as i64);
         client.authenticate("tim", "secret").expect("the site is trusted");
         client.send("a@x.example", "b@y.example", b"Subject: hi\r\n\r\n.\r\n").expect("sent");
         client.disconnect().expect("always");
@@ -156,6 +171,37 @@ fn opportunistic_tls_goes_on_with_a_bad_certificate_and_says_so() {
     assert_eq!(client.text(Property::TlsProtocol), "TLS 1.3");
     drop(client);
     server.join().expect("no panic").expect("as scripted");
+}
+
+#[test]
+fn the_verdict_is_told_also_where_it_changes_nothing() {
+    let (authority, other) = (Authority::new("verdict"), Authority::new("stranger"));
+    let cases = [
+        (Flaw::None, &authority, CertificateStatus::Valid),
+        (Flaw::None, &other, CertificateStatus::Untrusted),
+        (Flaw::OtherName, &authority, CertificateStatus::NoMatch),
+        (Flaw::Expired, &authority, CertificateStatus::Expired),
+        (Flaw::NotYetValid, &authority, CertificateStatus::Expired),
+        (Flaw::SelfSigned, &authority, CertificateStatus::Untrusted),
+    ];
+    for (flaw, trusted, status) in cases {
+        for skipped in [false, true] {
+            let script =
+                [before_starttls(), vec![Step::Expect(b"EHLO client.example\r\n"), Step::Send(b"250 ok\r\n")]].concat();
+            let (port, server) = start(authority.server(flaw), script);
+            let client = trusting(trusted);
+            client.set(Property::InsecureSkipVerify, i64::from(skipped));
+            client.connect_to("localhost", port, 0).expect("connects");
+            assert_eq!(client.integer(Property::CertificateStatus), status as i64, "{flaw:?} {skipped}");
+            let verified = status == CertificateStatus::Valid && !skipped;
+            assert_eq!(client.integer(Property::TlsVerified), i64::from(verified), "{flaw:?} {skipped}");
+            assert_eq!(client.text(Property::TlsObjection).is_empty(), verified, "{flaw:?} {skipped}");
+            let name = if flaw == Flaw::OtherName { "other.example" } else { "localhost" };
+            assert_eq!(client.text(Property::CertificateNames), name);
+            drop(client);
+            server.join().expect("no panic").expect("as scripted");
+        }
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod transcript;
 
 use scripted::{Scripted, Step};
 use smtp::{Failure, Smtp};
-use smtpclient::client::{Options, Property};
+use smtpclient::client::{Options, Property, auth_type_number};
 use smtpclient::error::{Class, Code, Phase};
 use std::time::{Duration, Instant};
 use transcript::{Action, Transcript};
@@ -53,6 +53,9 @@ fn client(transcript: &Transcript) -> Smtp {
     client.set(Property::RequireTls, i64::from(transcript.require_tls));
     client.set_text(Property::AuthSender, &transcript.auth_sender);
     client.set_text(Property::DisabledExtensions, &transcript.disabled);
+    client.set(Property::AuthType, auth_type_number(transcript.mechanism));
+    client.set_text(Property::BearerToken, &transcript.token);
+    client.set_text(Property::AuthIdentity, &transcript.identity);
     for (address, bits, original) in &transcript.recipients {
         client.set_recipient_delivery(Some(address), *bits, original.as_deref()).expect("a good wish");
     }

@@ -247,7 +247,7 @@ impl Onlooker {
 
     /// Another session takes over from one that took as many messages as it may.
     fn renew(&mut self) {
-        self.session = self.session.renewed(self.config.clone());
+        self.session = self.session.renewed(self.config.clone(), "again".to_owned());
         (self.finished, self.ended) = (false, false);
         self.line.clear();
         self.session.open(self.now);
@@ -282,7 +282,8 @@ impl Onlooker {
         let session = &mut self.session;
         let begun = match action % 8 {
             0 => {
-                let credentials = Credentials { user: USER.into(), password: Secret::new(PASSWORD) };
+                let credentials =
+                    Credentials { user: USER.into(), password: Secret::new(PASSWORD), ..Credentials::default() };
                 session.authenticate(credentials, self.now)
             }
             1 => session.reset(self.now),

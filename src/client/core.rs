@@ -7,6 +7,7 @@
 use super::arguments::plan;
 use super::event::{Event, EventKind, Sink};
 use super::left_out::LeftOut;
+use super::login::credentials;
 use super::options::Options;
 use super::settings::Settings;
 use super::status::Status;
@@ -16,7 +17,6 @@ use crate::drive::{Connection, NoContent, Source, run};
 use crate::error::{Code, Error, Result};
 use crate::net::canceller::Canceller;
 use crate::net::sys::process_epoch;
-use crate::proto::sasl::Credentials;
 use crate::proto::{CommandText, Envelope, LineEndCheck, Moment, Secret, Session};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -303,16 +303,10 @@ impl Client {
         password: Option<Secret>,
     ) -> Result<()> {
         let settings = self.shared.lock().settings.clone();
-        let credentials = Credentials {
-            user: user.map_or(settings.user, str::to_owned),
-            password: password.unwrap_or(settings.password),
-        };
-        if credentials.user.is_empty() || credentials.password.is_empty() {
-            let what = "the user name or the password is missing";
-            return Err(Error::caller(Code::NO_CREDENTIALS, what));
-        }
+        let insecure_auth = settings.insecure_auth;
+        let credentials = credentials(settings, user, password)?;
         let begin = |session: &mut Session, now, _: &mut Envelope| {
-            session.set_insecure_auth(settings.insecure_auth);
+            session.set_insecure_auth(insecure_auth);
             session.authenticate(credentials, now)
         };
         self.run_command(inner, None, begin, Status::take_session)

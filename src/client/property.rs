@@ -145,6 +145,12 @@ properties! {
         "Who handed every message in at first, a mailbox, or <> if that is not known (AUTH= of MAIL, RFC 4954 section 5). Empty: nothing is said. Left out with LEAVE_OUT where the server offers no login.";
     DISABLED_EXTENSIONS DisabledExtensions 50 Text ReadWrite ""
         "Extensions that are not to be used, keywords separated by blanks, such as PIPELINING SIZE: treated as not offered from the next EHLO on.";
+    AUTH_TYPE AuthType 80 Integer ReadWrite "-1"
+        "How to log in, one of the SMTP_AUTH_ constants. What the server does not offer is refused before anything is sent.";
+    BEARER_TOKEN BearerToken 81 Text WriteOnly ""
+        "An OAuth 2.0 access token, for SmtpAuthenticate without a password where the type takes a token; with SMTP_AUTH_AUTOMATIC it is preferred to a password. Can be set but not read; wiped from memory on release.";
+    AUTH_IDENTITY AuthIdentity 82 Text ReadWrite ""
+        "Whom to act as, if not as the user who logs in (authorization identity, RFC 4422). PLAIN, SCRAM, OAUTHBEARER and EXTERNAL have a place for it; no other method is used then.";
     IS_CONNECTED IsConnected 100 Integer ReadOnly "0"
         "1 while the client is connected, as far as it has noticed.";
     IS_EXTENDED IsExtended 101 Integer ReadOnly "0"
@@ -179,6 +185,28 @@ properties! {
         "1 if the server's certificate was checked and is good.";
     TLS_OBJECTION TlsObjection 123 Text ReadOnly ""
         "Why the certificate was not found good, where TLS is used all the same (opportunistic, or checks switched off).";
+    CERTIFICATE_STATUS CertificateStatus 124 Integer ReadOnly "0"
+        "What the check of the server's certificate came to, one of the SMTP_CERTIFICATE_ constants; also told where it changes nothing (opportunistic, or checks switched off).";
+    CERTIFICATE_SUBJECT CertificateSubject 125 Text ReadOnly ""
+        "Whom the server's certificate was issued to, such as CN=mail.example.com,O=Example,C=DE (RFC 4514).";
+    CERTIFICATE_ISSUER CertificateIssuer 126 Text ReadOnly ""
+        "Who issued the server's certificate, in the same form.";
+    CERTIFICATE_ISSUED CertificateIssued 127 Text ReadOnly ""
+        "From when the certificate is valid, such as 2026-01-31T00:00:00Z (RFC 3339, UTC).";
+    CERTIFICATE_EXPIRES CertificateExpires 128 Text ReadOnly ""
+        "Until when the certificate is valid, in the same form.";
+    CERTIFICATE_FINGERPRINT CertificateFingerprint 129 Text ReadOnly ""
+        "The SHA-256 digest of the certificate, 64 hexadecimal digits.";
+    CERTIFICATE_NAMES CertificateNames 130 Text ReadOnly ""
+        "The names and addresses that the certificate is for (subjectAltName, RFC 5280), one a line.";
+    CIPHER_STRENGTH CipherStrength 131 Integer ReadOnly "0"
+        "The bits of the cipher's key, such as 256; 0 without TLS.";
+    HASH_STRENGTH HashStrength 132 Integer ReadOnly "0"
+        "The bits of the cipher suite's hash, such as 384; 0 without TLS.";
+    KEY_EXCHANGE KeyExchange 133 Text ReadOnly ""
+        "The group of the key exchange by its IANA name, such as X25519; empty without TLS.";
+    SECURE Secure 134 Integer ReadOnly "0"
+        "1 while the client is connected with TLS.";
     OUTCOME Outcome 140 Integer ReadOnly "0"
         "What became of the last message, one of the SMTP_OUTCOME_ constants.";
     SAFE_TO_RETRY SafeToRetry 141 Integer ReadOnly "1"

@@ -1,9 +1,11 @@
 //! What the caller has set: the properties that can be written.
 
+use super::login::{auth_type_number, parse_auth_type};
 use super::options::Options;
 use super::property::Property;
 use super::wishes::Wishes;
 use crate::error::{Code, Error, Result};
+use crate::proto::sasl::Mechanism;
 use crate::proto::{Delivery, HostName, ParameterList, Secret, Security, Timeouts, check_envelope_id};
 
 /// The values of the writable properties.
@@ -13,6 +15,9 @@ pub(super) struct Settings {
     pub(super) port: u16,
     pub(super) user: String,
     pub(super) password: Secret,
+    pub(super) auth_type: Option<Mechanism>,
+    pub(super) bearer_token: Secret,
+    pub(super) auth_identity: String,
     pub(super) options: Options,
     pub(super) security: Security,
     pub(super) ca_file: String,
@@ -65,7 +70,7 @@ pub(super) const MODES: [(Security, &str); 4] = [
 impl Settings {
     pub(super) fn set_text(&mut self, property: Property, name: &str, value: &str) -> Result<()> {
         if let Some(bad) = value.chars().find(|c| c.is_control())
-            && property != Property::Password
+            && !matches!(property, Property::Password | Property::BearerToken)
         {
             let what = format!("the value of {name} has the control character U+{:04X}", u32::from(bad));
             return Err(Error::caller(Code::INVALID_PARAMETER, what));
@@ -74,6 +79,8 @@ impl Settings {
             Property::Host => value.clone_into(&mut self.host),
             Property::User => value.clone_into(&mut self.user),
             Property::Password => self.password = Secret::new(value),
+            Property::BearerToken => self.bearer_token = Secret::new(value),
+            Property::AuthIdentity => value.clone_into(&mut self.auth_identity),
             Property::CaFile => value.clone_into(&mut self.ca_file),
             Property::LocalName => {
                 if !value.is_empty() {
@@ -95,6 +102,7 @@ impl Settings {
         Some(match property {
             Property::Host => &self.host,
             Property::User => &self.user,
+            Property::AuthIdentity => &self.auth_identity,
             Property::CaFile => &self.ca_file,
             Property::LocalName => &self.local_name,
             Property::EnvelopeId => &self.envelope_id,
@@ -121,6 +129,7 @@ impl Settings {
                 let found = MODES.iter().find(|(mode, _)| *mode as i64 == value);
                 self.security = found.ok_or_else(|| out_of_range(3))?.0;
             }
+            Property::AuthType => self.auth_type = parse_auth_type(name, value)?,
             Property::InsecureAuth => self.insecure_auth = switch(value).ok_or_else(|| out_of_range(1))?,
             Property::Chunking => {
                 let found = Chunking::ALL.iter().find(|(choice, ..)| *choice as i64 == value);
@@ -150,6 +159,7 @@ impl Settings {
             Property::Port => i64::from(self.port),
             Property::Options => i64::from(self.options.0),
             Property::TlsMode => self.security as i64,
+            Property::AuthType => auth_type_number(self.auth_type),
             Property::InsecureAuth => i64::from(self.insecure_auth),
             Property::InsecureSkipVerify => i64::from(self.insecure_skip_verify),
             Property::AllOrNothing => i64::from(self.all_or_nothing),

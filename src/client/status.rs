@@ -5,6 +5,8 @@ use super::extended::extended_options;
 use super::property::Property;
 use crate::drive::Connection;
 use crate::error::Error;
+use crate::net::certificate::{Certificate, fingerprint};
+use crate::net::tls::TlsInfo;
 use crate::proto::{Capabilities, Envelope, Outcome, RecipientState, Reply, ReversePath, Session, queue_id};
 use std::sync::Arc;
 
@@ -21,10 +23,7 @@ pub(super) struct Status {
     size_limit: u64,
     peer: String,
     local: String,
-    tls_protocol: &'static str,
-    tls_cipher: String,
-    tls_verified: bool,
-    tls_objection: String,
+    tls: TlsInfo,
     outcome: Outcome,
     /// The last message's, with what became of each recipient.
     pub(super) envelope: Envelope,
@@ -47,10 +46,7 @@ impl Status {
         self.size_limit = 0;
         self.peer.clear();
         self.local.clear();
-        self.tls_protocol = "";
-        self.tls_cipher.clear();
-        self.tls_verified = false;
-        self.tls_objection.clear();
+        self.tls = TlsInfo::default();
         if connection.is_some() {
             // What an earlier session's server said is not about this one.
             self.reply.clear();
@@ -66,12 +62,7 @@ impl Status {
             self.peer = peer.to_string();
             self.local = local.map(|local| local.to_string()).unwrap_or_default();
         }
-        if let Some(info) = connection.tls_info() {
-            self.tls_protocol = info.protocol;
-            self.tls_cipher.clone_from(&info.cipher);
-            self.tls_verified = info.verified;
-            self.tls_objection = info.objection.clone().unwrap_or_default();
-        }
+        self.tls = connection.tls_info().cloned().unwrap_or_default();
     }
 
     /// Takes over what the last command has changed; allocates nothing in the long run.
@@ -144,9 +135,17 @@ impl Status {
             Property::AuthMechanism => self.mechanism.to_owned(),
             Property::PeerAddress => self.peer.clone(),
             Property::LocalAddress => self.local.clone(),
-            Property::TlsProtocol => self.tls_protocol.to_owned(),
-            Property::TlsCipher => self.tls_cipher.clone(),
-            Property::TlsObjection => self.tls_objection.clone(),
+            Property::TlsProtocol => self.tls.protocol.to_owned(),
+            Property::TlsCipher => self.tls.cipher.clone(),
+            Property::TlsObjection => self.tls.objection.clone().unwrap_or_default(),
+            Property::CertificateSubject => self.certificate().subject,
+            Property::CertificateIssuer => self.certificate().issuer,
+            Property::CertificateIssued => self.certificate().issued,
+            Property::CertificateExpires => self.certificate().expires,
+            Property::CertificateFingerprint if self.tls.certificate.is_empty() => String::new(),
+            Property::CertificateFingerprint => fingerprint(&self.tls.certificate),
+            Property::CertificateNames => self.certificate().names,
+            Property::KeyExchange => self.tls.key_exchange.to_owned(),
             Property::RefusedRecipients => self.refused_recipients(),
             Property::FinalReply if self.final_reply.code() == 0 => String::new(),
             Property::FinalReply => format!("{} {}", self.final_reply.code(), self.final_reply.to_record().text),
@@ -169,7 +168,11 @@ impl Status {
             Property::ResultCode => i64::from(self.reply.code()),
             Property::ExtendedOptions => i64::from(extended_options(&self.capabilities)),
             Property::SizeLimit => i64::try_from(self.size_limit).unwrap_or(i64::MAX),
-            Property::TlsVerified => i64::from(self.tls_verified),
+            Property::TlsVerified => i64::from(self.tls.verified),
+            Property::CertificateStatus => self.tls.status as i64,
+            Property::CipherStrength => i64::try_from(self.tls.cipher_bits).unwrap_or(i64::MAX),
+            Property::HashStrength => i64::try_from(self.tls.hash_bits).unwrap_or(i64::MAX),
+            Property::Secure => i64::from(self.connected && !self.tls.protocol.is_empty()),
             Property::Outcome => self.outcome as i64,
             Property::SafeToRetry => i64::from(self.outcome.safe_to_retry()),
             Property::RecipientsAccepted => self.count(&[RecipientState::Accepted]),
@@ -185,6 +188,10 @@ impl Status {
             Property::ErrorOs => error.map_or(0, |error| i64::from(error.os_error)),
             _ => return None,
         })
+    }
+
+    fn certificate(&self) -> Certificate {
+        Certificate::read(&self.tls.certificate)
     }
 
     fn count(&self, states: &[RecipientState]) -> i64 {

@@ -9,6 +9,7 @@ use crate::error::{Code, Error, Phase, Result};
 use crate::net::canceller::{Canceller, Target};
 use crate::net::peer::Peer;
 use crate::net::race::Race;
+use crate::net::random::nonce;
 use crate::net::resolve::{self, Lookup};
 use crate::net::socket::Socket;
 use crate::net::stream::Stream;
@@ -359,7 +360,7 @@ impl Connection {
             withheld: self.plan.withheld.clone(),
         };
         let mut session = match self.left.take() {
-            Some(mut left) => left.renewed(config),
+            Some(mut left) => left.renewed(config, nonce()?),
             None => Session::new(config),
         };
         session.set_trace(observer.wants_records());

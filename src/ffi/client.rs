@@ -94,19 +94,22 @@ pub unsafe extern "C" fn SmtpConnect(
     })
 }
 
-/// Logs in on the open connection, with the strongest mechanism that both sides
-/// have (RFC 4954): PLAIN (RFC 4616) or LOGIN in this version.
+/// Logs in on the open connection (RFC 4954), as SMTP_PROPERTY_AUTH_TYPE says: by
+/// default with the strongest mechanism that both sides have.
 ///
-/// The password leaves only over TLS with a verified certificate, to a loopback
-/// address, or if SMTP_PROPERTY_INSECURE_AUTH allows it; otherwise the call
-/// fails with SMTP_ERROR_INSECURE_CREDENTIALS and nothing is sent. A failed
-/// login leaves the connection open.
+/// A password or token that a mechanism shows to who reads the wire (PLAIN, LOGIN,
+/// XOAUTH2, OAUTHBEARER) leaves only over TLS with a verified certificate, to a
+/// loopback address, or if SMTP_PROPERTY_INSECURE_AUTH allows it; otherwise another
+/// mechanism is used, or the call fails with SMTP_ERROR_INSECURE_CREDENTIALS and
+/// nothing is sent. A failed login leaves the connection open.
 ///
 /// @param client    the client
 /// @param user      user name, UTF-8; NULL: SMTP_PROPERTY_USER
-/// @param password  password, UTF-8; NULL: SMTP_PROPERTY_PASSWORD
+/// @param password  password, or with SMTP_AUTH_XOAUTH2 and SMTP_AUTH_BEARER the token,
+///                  UTF-8; NULL: SMTP_PROPERTY_PASSWORD, SMTP_PROPERTY_BEARER_TOKEN
 /// @return 0, or an error code, for instance SMTP_ERROR_AUTHENTICATION_FAILED,
-///         SMTP_ERROR_INVALID_AUTHENTICATION_TYPE, SMTP_ERROR_NOT_CONNECTED
+///         SMTP_ERROR_INVALID_AUTHENTICATION_TYPE, SMTP_ERROR_NO_CREDENTIALS,
+///         SMTP_ERROR_NOT_CONNECTED
 ///
 /// Threads: any; waits for its turn. SmtpCancel ends it. The strings are copied
 /// and the copies wiped. Since 0.1.

@@ -4,10 +4,12 @@
 //! [`sys`] has the few calls that the standard library and socket2 lack.
 
 pub mod canceller;
+pub mod certificate;
 pub mod clock;
 mod input;
 pub mod peer;
 pub mod race;
+pub mod random;
 pub mod resolve;
 pub mod socket;
 pub mod stream;

@@ -1,13 +1,14 @@
 //! TLS over a socket, by rustls on ring.
 
+use super::certificate::CertificateStatus;
 use super::input::Input;
 use super::socket::Socket;
 use super::trust::{Policy, Refused, Trust};
 use super::wire_error;
 use crate::error::{Code, Error, Phase, Result};
-use rustls::ClientConnection;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, SupportedCipherSuite};
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::sync::{Arc, OnceLock};
 
@@ -42,6 +43,16 @@ pub struct TlsInfo {
     pub verified: bool,
     /// Why it was not, if it was not.
     pub objection: Option<String>,
+    /// What the check of the certificate came to, also where it changes nothing.
+    pub status: CertificateStatus,
+    /// The server's certificate, in DER form.
+    pub certificate: Vec<u8>,
+    /// The bits of the cipher's key.
+    pub cipher_bits: usize,
+    /// The bits of the hash.
+    pub hash_bits: usize,
+    /// The group of the key exchange, such as `X25519`.
+    pub key_exchange: &'static str,
 }
 
 impl Tls {
@@ -73,13 +84,17 @@ impl Tls {
     /// What was agreed; to be called once the handshake is over.
     #[must_use]
     pub fn info(&self) -> TlsInfo {
-        let objection = match self.policy {
+        let chain = self.connection.peer_certificates().unwrap_or_default();
+        let refusal = match self.policy {
             Policy::Enforce => None,
-            Policy::Observe | Policy::Ignore => {
-                let chain = self.connection.peer_certificates().unwrap_or_default();
-                self.trust.judge(chain, &self.name).err().map(|error| error.to_string())
-            }
+            Policy::Observe | Policy::Ignore => self.trust.judge(chain, &self.name).err(),
         };
+        let objection = match (self.policy, &refusal) {
+            (Policy::Ignore, None) => Some("the check is switched off".to_owned()),
+            (Policy::Ignore, Some(refused)) => Some(format!("the check is switched off; it would say: {refused}")),
+            (_, refusal) => refusal.as_ref().map(Refused::to_string),
+        };
+        let (cipher_bits, hash_bits) = self.strength();
         TlsInfo {
             protocol: match self.connection.protocol_version() {
                 Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
@@ -89,7 +104,29 @@ impl Tls {
             cipher: self.cipher(),
             verified: objection.is_none(),
             objection,
+            status: refusal
+                .map_or(CertificateStatus::Valid, |refused| CertificateStatus::of_refusal(refused.to_error().code)),
+            certificate: chain.first().map(|certificate| certificate.to_vec()).unwrap_or_default(),
+            cipher_bits,
+            hash_bits,
+            key_exchange: self
+                .connection
+                .negotiated_key_exchange_group()
+                .and_then(|group| group.name().as_str())
+                .unwrap_or_default(),
         }
+    }
+
+    /// The bits of the cipher's key and of the hash.
+    fn strength(&self) -> (usize, usize) {
+        let (key, hash) = match self.connection.negotiated_cipher_suite() {
+            Some(SupportedCipherSuite::Tls13(suite)) => (suite.aead_alg.key_len(), suite.common.hash_provider),
+            Some(SupportedCipherSuite::Tls12(suite)) => {
+                (suite.aead_alg.key_block_shape().enc_key_len, suite.common.hash_provider)
+            }
+            None => return (0, 0),
+        };
+        (key * 8, hash.output_len() * 8)
     }
 
     fn cipher(&self) -> String {

@@ -23,7 +23,7 @@ pub enum Policy {
     Enforce,
     /// It goes on, and the verdict is asked for afterwards.
     Observe,
-    /// Nothing is checked, and no authorities are read for it.
+    /// It goes on whatever the verdict, even if there is nothing to judge by.
     Ignore,
 }
 
@@ -56,7 +56,7 @@ impl Trust {
             return Ok(trust);
         }
         let verifier = match (policy, ca_file) {
-            (Policy::Ignore, _) => Err("the check is switched off".to_owned()),
+            (Policy::Ignore, Some(path)) => verifier_of_file(path).map_err(|error| error.what),
             (_, Some(path)) => Ok(verifier_of_file(path)?),
             (_, None) => verifier_of_system(),
         };
@@ -87,13 +87,18 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// Why it is not good, as rustls says it.
-    pub fn judge(&self, chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> std::result::Result<(), rustls::Error> {
+    /// Why it is not good.
+    pub fn judge(&self, chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> std::result::Result<(), Refused> {
         let Some((end_entity, intermediates)) = chain.split_first() else {
-            return Err(rustls::Error::NoCertificatesPresented);
+            return Err(Refused::without_certificate(name));
         };
-        let verifier = self.verifier.as_ref().map_err(|reason| rustls::Error::General(reason.clone()))?;
-        verifier.verify_server_cert(end_entity, intermediates, name, &[], UnixTime::now()).map(|_| ())
+        let verdict = match &self.verifier {
+            Ok(verifier) => {
+                verifier.verify_server_cert(end_entity, intermediates, name, &[], UnixTime::now()).map(drop)
+            }
+            Err(reason) => Err(rustls::Error::General(reason.clone())),
+        };
+        verdict.map_err(|error| Refused::new(error, end_entity, name))
     }
 }
 
@@ -219,6 +224,11 @@ impl Refused {
         }
         let self_signed = certificate.is_some_and(|certificate| certificate.issuer() == certificate.subject());
         Self { reason, wanted: name.to_str().into_owned(), found, self_signed }
+    }
+
+    fn without_certificate(name: &ServerName<'_>) -> Self {
+        let reason = rustls::Error::NoCertificatesPresented;
+        Self { reason, wanted: name.to_str().into_owned(), found: Vec::new(), self_signed: false }
     }
 
     /// The refusal inside an error of rustls, if that is what it is.

@@ -14,6 +14,15 @@ impl Secret {
         Self(octets.into())
     }
 
+    /// The pieces in one; room for all is made first, so that no half-filled copy
+    /// is left behind unzeroed.
+    #[must_use]
+    pub fn joined(pieces: &[&[u8]]) -> Self {
+        let mut octets = Vec::with_capacity(pieces.iter().map(|piece| piece.len()).sum());
+        pieces.iter().for_each(|piece| octets.extend_from_slice(piece));
+        Self(octets)
+    }
+
     /// The octets, for the one place that puts them on the wire.
     #[must_use]
     pub fn expose(&self) -> &[u8] {

@@ -2,7 +2,9 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
+use smtpclient::client::AUTH_TYPES;
 use smtpclient::proto::Security;
+use smtpclient::proto::sasl::Mechanism;
 use std::path::Path;
 
 /// One action.
@@ -66,6 +68,10 @@ pub struct Transcript {
     pub disabled: String,
     /// Address, bits, original recipient.
     pub recipients: Vec<(String, u32, Option<String>)>,
+    pub mechanism: Option<Mechanism>,
+    pub token: String,
+    pub identity: String,
+    pub nonce: String,
     pub actions: Vec<Action>,
 }
 
@@ -93,13 +99,19 @@ impl Transcript {
             auth_sender: String::new(),
             disabled: String::new(),
             recipients: Vec::new(),
+            mechanism: None,
+            token: String::new(),
+            identity: String::new(),
+            nonce: String::new(),
             actions: Vec::new(),
         }
     }
 
     /// Whether it can be played over a socket as it stands.
     pub fn is_plain(&self) -> bool {
-        self.private_path && !self.actions.iter().any(|action| matches!(action, Action::Tls(_)))
+        self.private_path
+            && self.nonce.is_empty()
+            && !self.actions.iter().any(|action| matches!(action, Action::Tls(_)))
     }
 
     /// How many octets the server sends in all.
@@ -206,6 +218,23 @@ fn parse(path: &Path) -> Transcript {
                 let bits = u32::from_str_radix(bits.trim_start_matches("0x"), 16).expect("bits");
                 let original = (*original != "-").then(|| (*original).to_owned());
                 transcript.recipients.push(((*address).to_owned(), bits, original));
+                continue;
+            }
+            ("set", ["auth", name]) => {
+                let found = AUTH_TYPES.iter().find(|(_, known, _)| known == name);
+                transcript.mechanism = found.expect("a type of login").0;
+                continue;
+            }
+            ("set", ["token", token]) => {
+                transcript.token = (*token).to_owned();
+                continue;
+            }
+            ("set", ["identity", identity]) => {
+                transcript.identity = (*identity).to_owned();
+                continue;
+            }
+            ("set", ["nonce", nonce]) => {
+                transcript.nonce = (*nonce).to_owned();
                 continue;
             }
             ("set", ["all-or-nothing"]) => {

@@ -412,6 +412,9 @@ class Client:
     require_tls = _Flag()
     auth_sender = _Text()
     disabled_extensions = _Text()
+    auth_type = _Integer()
+    bearer_token = _WriteOnlyText()
+    auth_identity = _Text()
 
     # The connection
     is_connected = _ReadOnlyFlag()
@@ -431,6 +434,17 @@ class Client:
     tls_cipher = _ReadOnlyText()
     tls_verified = _ReadOnlyFlag()
     tls_objection = _ReadOnlyText()
+    certificate_status = _ReadOnlyInteger()
+    certificate_subject = _ReadOnlyText()
+    certificate_issuer = _ReadOnlyText()
+    certificate_issued = _ReadOnlyText()
+    certificate_expires = _ReadOnlyText()
+    certificate_fingerprint = _ReadOnlyText()
+    certificate_names = _ReadOnlyText()
+    cipher_strength = _ReadOnlyInteger()
+    hash_strength = _ReadOnlyInteger()
+    key_exchange = _ReadOnlyText()
+    secure = _ReadOnlyFlag()
 
     # The last message
     outcome = _ReadOnlyInteger()
@@ -475,7 +489,10 @@ class Client:
         )
 
     def authenticate(self, user: Optional[str] = None, password: Optional[str] = None) -> None:
-        """Logs in. What is left out comes from the properties."""
+        """Logs in. What is left out comes from the properties.
+
+        With AUTH_XOAUTH2 and AUTH_BEARER as ``auth_type`` the password is the token.
+        """
         self._finish(
             library.SmtpAuthenticate(
                 self._handle,

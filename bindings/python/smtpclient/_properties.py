@@ -136,7 +136,9 @@ class _Integer(_ReadOnlyInteger):
     access = "rw"
 
     def __set__(self, client: Client, value: int) -> None:
-        number = in_range(self.name, value, _INTEGER_LIMIT)
+        number = operator.index(value)
+        if not -_INTEGER_LIMIT <= number < _INTEGER_LIMIT:
+            raise refuse(self.name, f"must fit into 64 bits, and {number} does not")
         client._check(library.SmtpSetInteger(client._handle, self.row.id, number))
 
 

@@ -55,6 +55,26 @@ TLS_NONE = 1
 TLS_REQUIRED = 2
 TLS_IMPLICIT = 3
 
+# Values of SMTP_PROPERTY_AUTH_TYPE: how to log in.
+AUTH_AUTOMATIC = -1
+AUTH_LOGIN = 0
+AUTH_PLAIN = 1
+AUTH_XOAUTH2 = 3
+AUTH_BEARER = 4
+AUTH_CRAM_MD5 = 5
+AUTH_EXTERNAL = 6
+AUTH_SCRAM_SHA_1 = 7
+AUTH_SCRAM_SHA_256 = 8
+
+# Values of SMTP_PROPERTY_CERTIFICATE_STATUS.
+CERTIFICATE_NONE = 0
+CERTIFICATE_VALID = 1
+CERTIFICATE_NO_MATCH = 2
+CERTIFICATE_EXPIRED = 3
+CERTIFICATE_REVOKED = 4
+CERTIFICATE_UNTRUSTED = 5
+CERTIFICATE_INVALID = 6
+
 # Values of SMTP_PROPERTY_CHUNKING: when to send with BDAT.
 CHUNKING_NEVER = 0
 CHUNKING_WHEN_NEEDED = 1
@@ -162,6 +182,9 @@ PROPERTIES: dict[str, PropertyRow] = {
     "require_tls": PropertyRow(44, "integer", "rw", "1 has every message travel over verified TLS to its end or come back (REQUIRETLS, RFC 8689). An error before anything is sent, also with LEAVE_OUT, unless the server offers it and this session has TLS with a verified certificate."),
     "auth_sender": PropertyRow(45, "text", "rw", "Who handed every message in at first, a mailbox, or <> if that is not known (AUTH= of MAIL, RFC 4954 section 5). Empty: nothing is said. Left out with LEAVE_OUT where the server offers no login."),
     "disabled_extensions": PropertyRow(50, "text", "rw", "Extensions that are not to be used, keywords separated by blanks, such as PIPELINING SIZE: treated as not offered from the next EHLO on."),
+    "auth_type": PropertyRow(80, "integer", "rw", "How to log in, one of the SMTP_AUTH_ constants. What the server does not offer is refused before anything is sent."),
+    "bearer_token": PropertyRow(81, "text", "w", "An OAuth 2.0 access token, for SmtpAuthenticate without a password where the type takes a token; with SMTP_AUTH_AUTOMATIC it is preferred to a password. Can be set but not read; wiped from memory on release."),
+    "auth_identity": PropertyRow(82, "text", "rw", "Whom to act as, if not as the user who logs in (authorization identity, RFC 4422). PLAIN, SCRAM, OAUTHBEARER and EXTERNAL have a place for it; no other method is used then."),
     "is_connected": PropertyRow(100, "integer", "r", "1 while the client is connected, as far as it has noticed."),
     "is_extended": PropertyRow(101, "integer", "r", "1 if the server accepted EHLO, 0 if only HELO."),
     "result_code": PropertyRow(102, "integer", "r", "The three-digit code of the server's last reply; 0 if there was none."),
@@ -179,6 +202,17 @@ PROPERTIES: dict[str, PropertyRow] = {
     "tls_cipher": PropertyRow(121, "text", "r", "The cipher suite in use by its IANA name; empty without TLS."),
     "tls_verified": PropertyRow(122, "integer", "r", "1 if the server's certificate was checked and is good."),
     "tls_objection": PropertyRow(123, "text", "r", "Why the certificate was not found good, where TLS is used all the same (opportunistic, or checks switched off)."),
+    "certificate_status": PropertyRow(124, "integer", "r", "What the check of the server's certificate came to, one of the SMTP_CERTIFICATE_ constants; also told where it changes nothing (opportunistic, or checks switched off)."),
+    "certificate_subject": PropertyRow(125, "text", "r", "Whom the server's certificate was issued to, such as CN=mail.example.com,O=Example,C=DE (RFC 4514)."),
+    "certificate_issuer": PropertyRow(126, "text", "r", "Who issued the server's certificate, in the same form."),
+    "certificate_issued": PropertyRow(127, "text", "r", "From when the certificate is valid, such as 2026-01-31T00:00:00Z (RFC 3339, UTC)."),
+    "certificate_expires": PropertyRow(128, "text", "r", "Until when the certificate is valid, in the same form."),
+    "certificate_fingerprint": PropertyRow(129, "text", "r", "The SHA-256 digest of the certificate, 64 hexadecimal digits."),
+    "certificate_names": PropertyRow(130, "text", "r", "The names and addresses that the certificate is for (subjectAltName, RFC 5280), one a line."),
+    "cipher_strength": PropertyRow(131, "integer", "r", "The bits of the cipher's key, such as 256; 0 without TLS."),
+    "hash_strength": PropertyRow(132, "integer", "r", "The bits of the cipher suite's hash, such as 384; 0 without TLS."),
+    "key_exchange": PropertyRow(133, "text", "r", "The group of the key exchange by its IANA name, such as X25519; empty without TLS."),
+    "secure": PropertyRow(134, "integer", "r", "1 while the client is connected with TLS."),
     "outcome": PropertyRow(140, "integer", "r", "What became of the last message, one of the SMTP_OUTCOME_ constants."),
     "safe_to_retry": PropertyRow(141, "integer", "r", "1 if sending the last message again cannot deliver it twice."),
     "recipients_accepted": PropertyRow(142, "integer", "r", "How many recipients of the last message the server accepted."),

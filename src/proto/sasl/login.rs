@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     fn login() -> Login {
-        Login::new(Credentials { user: "tim".into(), password: Secret::new("secret") })
+        Login::new(Credentials { user: "tim".into(), password: Secret::new("secret"), ..Credentials::default() })
     }
 
     #[test]

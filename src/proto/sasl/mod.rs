@@ -1,67 +1,80 @@
 //! Logging in: SASL mechanisms (RFC 4422) as pure steps, one a file.
 
+mod cram_md5;
+mod external;
 mod login;
+mod mechanism;
+mod oauth_bearer;
 mod plain;
+mod scram;
+mod xoauth2;
 
+pub use cram_md5::CramMd5;
+pub use external::External;
 pub use login::Login;
+pub use mechanism::Mechanism;
+pub use oauth_bearer::OauthBearer;
 pub use plain::Plain;
+pub use scram::Scram;
+pub use xoauth2::XOauth2;
 
 use super::secret::Secret;
-use crate::error::{Code, Error, Phase, Result};
+use crate::error::{Code, Error, Result};
 
-/// A mechanism that this library knows, the strongest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mechanism {
-    /// PLAIN (RFC 4616): one message.
-    Plain,
-    /// LOGIN (draft-murchison-sasl-login): user name and password one after the other.
-    Login,
-}
-
-impl Mechanism {
-    /// In the order of preference.
-    pub const ALL: [Self; 2] = [Self::Plain, Self::Login];
-
-    /// The name on the wire.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "PLAIN",
-            Self::Login => "LOGIN",
-        }
-    }
-
-    /// The best mechanism among those the server offers.
-    ///
-    /// # Errors
-    ///
-    /// `INVALID_AUTHENTICATION_TYPE`, which lists what is offered and what is known.
-    pub fn choose(offered: &[String]) -> Result<Self> {
-        let is_offered = |mechanism: &Self| offered.iter().any(|name| name == mechanism.name());
-        Self::ALL.into_iter().find(is_offered).ok_or_else(|| {
-            let known = Self::ALL.map(Self::name).join(", ");
-            let what = if offered.is_empty() {
-                format!("the server offers no login (AUTH) here; this client knows {known}")
-            } else {
-                format!(
-                    "no login method in common: the server offers {}; this client knows {known}",
-                    offered.join(", ")
-                )
-            };
-            let reason = |name: &String| (name.clone(), "this client does not know it".to_owned());
-            let skipped = offered.iter().map(reason).collect();
-            Error::new(Code::INVALID_AUTHENTICATION_TYPE, Phase::Auth, what).with_choice(offered, skipped)
-        })
-    }
-}
-
-/// A user name and password.
-#[derive(Clone, Debug)]
+/// What a login is made with.
+#[derive(Clone, Debug, Default)]
 pub struct Credentials {
+    /// The mechanism to use; `None` is the best one.
+    pub mechanism: Option<Mechanism>,
     /// The user name.
     pub user: String,
     /// The password.
     pub password: Secret,
+    /// The OAuth token.
+    pub token: Secret,
+    /// Whom to act as, if not as the user.
+    pub identity: String,
+    /// Random printable ASCII without commas, for SCRAM; never used twice.
+    pub nonce: String,
+}
+
+impl Credentials {
+    /// Whether they are enough for a mechanism.
+    ///
+    /// # Errors
+    ///
+    /// `NO_CREDENTIALS` for what is missing, `INVALID_PARAMETER` for what the mechanism cannot carry.
+    pub fn check(&self, mechanism: Mechanism) -> Result<()> {
+        let name = mechanism.name();
+        let missing = |what: &str| Err(Error::caller(Code::NO_CREDENTIALS, format!("{what} is missing")));
+        let refused = |what: String| Err(Error::caller(Code::INVALID_PARAMETER, what));
+        if mechanism.takes_token() {
+            if self.token.is_empty() {
+                return missing("the token");
+            }
+            if !self.token.expose().iter().all(u8::is_ascii_graphic) {
+                return refused("the token has characters that are not printable ASCII".into());
+            }
+            if self.user.is_empty() && mechanism == Mechanism::XOauth2 {
+                return missing("the user name");
+            }
+            // These separate the parts of the message.
+            if self.user.contains(char::is_control) || self.identity.contains(char::is_control) {
+                return refused("the user name has control characters".into());
+            }
+        } else if mechanism != Mechanism::External && (self.user.is_empty() || self.password.is_empty()) {
+            return missing("the user name or the password");
+        }
+        if matches!(mechanism, Mechanism::ScramSha1 | Mechanism::ScramSha256)
+            && let Err(what) = scram::prepare(&self.user, &self.identity, &self.password)
+        {
+            return refused(format!("{what} by {name}"));
+        }
+        if !self.identity.is_empty() && !mechanism.carries_identity() {
+            return refused(format!("a login by {name} has no place for SMTP_PROPERTY_AUTH_IDENTITY"));
+        }
+        Ok(())
+    }
 }
 
 /// A login under way.
@@ -71,6 +84,16 @@ pub enum Exchange {
     Plain(Plain),
     /// See [`Mechanism::Login`].
     Login(Login),
+    /// See [`Mechanism::XOauth2`].
+    XOauth2(XOauth2),
+    /// See [`Mechanism::OauthBearer`].
+    OauthBearer(OauthBearer),
+    /// See [`Mechanism::CramMd5`].
+    CramMd5(CramMd5),
+    /// See [`Mechanism::External`].
+    External(External),
+    /// See [`Mechanism::ScramSha1`] and [`Mechanism::ScramSha256`].
+    Scram(Box<Scram>),
 }
 
 impl Exchange {
@@ -80,6 +103,11 @@ impl Exchange {
         match mechanism {
             Mechanism::Plain => Self::Plain(Plain::new(credentials)),
             Mechanism::Login => Self::Login(Login::new(credentials)),
+            Mechanism::XOauth2 => Self::XOauth2(XOauth2::new(credentials)),
+            Mechanism::OauthBearer => Self::OauthBearer(OauthBearer::new(credentials)),
+            Mechanism::CramMd5 => Self::CramMd5(CramMd5::new(credentials)),
+            Mechanism::External => Self::External(External::new(credentials)),
+            Mechanism::ScramSha1 | Mechanism::ScramSha256 => Self::Scram(Box::new(Scram::new(mechanism, credentials))),
         }
     }
 
@@ -89,41 +117,72 @@ impl Exchange {
         match self {
             Self::Plain(_) => Mechanism::Plain,
             Self::Login(_) => Mechanism::Login,
+            Self::XOauth2(_) => Mechanism::XOauth2,
+            Self::OauthBearer(_) => Mechanism::OauthBearer,
+            Self::CramMd5(_) => Mechanism::CramMd5,
+            Self::External(_) => Mechanism::External,
+            Self::Scram(scram) => scram.mechanism(),
         }
     }
 
-    /// What the client may send before any challenge (RFC 4954 section 4, SASL-IR).
+    /// What the client may send before any challenge (RFC 4954 section 4,
+    /// SASL-IR); `None` if the server speaks first.
     #[must_use]
-    pub fn initial(&mut self) -> Secret {
+    pub fn initial(&mut self) -> Option<Secret> {
         match self {
-            Self::Plain(plain) => plain.message(),
-            Self::Login(login) => login.initial(),
+            Self::Plain(plain) => Some(plain.message()),
+            Self::Login(login) => Some(login.initial()),
+            Self::XOauth2(xoauth2) => Some(xoauth2.message()),
+            Self::OauthBearer(bearer) => Some(bearer.message()),
+            Self::CramMd5(_) => None,
+            Self::External(external) => Some(external.message()),
+            Self::Scram(scram) => Some(scram.initial()),
         }
     }
 
-    /// Answers a challenge; `None` if it is not understood.
-    #[must_use]
-    pub fn step(&mut self, challenge: &[u8]) -> Option<Secret> {
-        match self {
+    /// Answers a challenge.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be answered.
+    pub fn step(&mut self, challenge: &[u8]) -> std::result::Result<Secret, &'static str> {
+        let answer = match self {
             Self::Plain(plain) => plain.step(challenge),
             Self::Login(login) => login.step(challenge),
+            Self::XOauth2(xoauth2) => xoauth2.step(challenge),
+            Self::OauthBearer(bearer) => bearer.step(challenge),
+            Self::CramMd5(cram) => cram.step(challenge),
+            Self::External(external) => external.step(challenge),
+            Self::Scram(scram) => return scram.step(challenge),
+        };
+        answer.ok_or("it is not one of this method's")
+    }
+
+    /// Whether the server has given the proof that the mechanism wants of it.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        match self {
+            Self::Scram(scram) => scram.is_proven(),
+            _ => true,
+        }
+    }
+
+    /// What the server said of a failure within the exchange.
+    #[must_use]
+    pub fn complaint(&self) -> Option<&str> {
+        match self {
+            Self::XOauth2(xoauth2) => xoauth2.complaint(),
+            Self::OauthBearer(bearer) => bearer.complaint(),
+            Self::Scram(scram) => scram.complaint(),
+            _ => None,
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_choice_follows_our_order_not_the_servers() {
-        let offered = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        assert_eq!(Mechanism::choose(&offered(&["LOGIN", "PLAIN"])).ok(), Some(Mechanism::Plain));
-        assert_eq!(Mechanism::choose(&offered(&["CRAM-MD5", "LOGIN"])).ok(), Some(Mechanism::Login));
-        let error = Mechanism::choose(&offered(&["GSSAPI", "NTLM"])).expect_err("nothing fits");
-        assert!(error.what.contains("GSSAPI, NTLM") && error.what.contains("PLAIN, LOGIN"));
-        assert_eq!(error.offered, ["GSSAPI", "NTLM"]);
-        assert_eq!(error.skipped[1], ("NTLM".into(), "this client does not know it".into()));
-        assert_eq!(Mechanism::choose(&[]).expect_err("nothing").code, Code::INVALID_AUTHENTICATION_TYPE);
-    }
+/// What a server said inside an exchange, fit for a sentence.
+fn readable(text: &[u8]) -> String {
+    /// Enough for the members status, schemes and scope.
+    const MOST: usize = 400;
+    let text = String::from_utf8_lossy(text);
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST).collect::<String>().trim().to_owned()
 }

@@ -17,18 +17,12 @@ impl Plain {
         Self { credentials, sent: false }
     }
 
-    /// The one message: an empty authorization identity, NUL, user, NUL, password.
+    /// The one message: whom to act as (empty for the user), NUL, user, NUL, password.
     #[must_use]
     pub fn message(&mut self) -> Secret {
         self.sent = true;
-        let (user, password) = (self.credentials.user.as_bytes(), self.credentials.password.expose());
-        // Exact capacity, so that no half-filled copy is left behind unzeroed.
-        let mut message = Vec::with_capacity(user.len() + password.len() + 2);
-        message.push(0);
-        message.extend_from_slice(user);
-        message.push(0);
-        message.extend_from_slice(password);
-        Secret::new(message)
+        let Credentials { user, password, identity, .. } = &self.credentials;
+        Secret::joined(&[identity.as_bytes(), b"\0", user.as_bytes(), b"\0", password.expose()])
     }
 
     /// Answers the empty challenge of a server that got no initial response.
@@ -43,13 +37,17 @@ mod tests {
     use super::*;
 
     fn plain() -> Plain {
-        Plain::new(Credentials { user: "tim".into(), password: Secret::new("tanstaaftanstaaf") })
+        let (user, password) = ("tim".into(), Secret::new("tanstaaftanstaaf"));
+        Plain::new(Credentials { user, password, ..Credentials::default() })
     }
 
-    /// The example of RFC 4616 section 4.
+    /// The examples of RFC 4616 section 4.
     #[test]
     fn message() {
         assert_eq!(plain().message().expose(), b"\0tim\0tanstaaftanstaaf");
+        let (user, password) = ("Kurt".into(), Secret::new("xipj3plmq"));
+        let mut plain = Plain::new(Credentials { user, password, identity: "Ursel".into(), ..Credentials::default() });
+        assert_eq!(plain.message().expose(), b"Ursel\0Kurt\0xipj3plmq");
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //! This file has the caller's commands and what is to be done next, [`handle`]
 //! what the world did, [`replies`] what each reply changes, [`transaction`] the
 //! order in which an envelope goes out, [`content`] how the message follows,
-//! [`stepwise`] the same by the caller's own commands, [`renewal`] how one session
-//! takes over from another, and [`facts`] what can be asked.
+//! [`stepwise`] the same by the caller's own commands, [`login`] logging in,
+//! [`renewal`] how one session takes over from another, and [`facts`] what can be
+//! asked.
 //!
 //! Rules they keep:
 //!
@@ -29,6 +30,7 @@ mod demands;
 mod doubt;
 mod facts;
 mod handle;
+mod login;
 mod renewal;
 mod replies;
 mod stepwise;
@@ -40,16 +42,13 @@ use crate::proto::capabilities::{Capabilities, Withheld};
 use crate::proto::command::{Command, CommandText};
 use crate::proto::envelope::Envelope;
 use crate::proto::ledger::{Ledger, Pending};
-use crate::proto::limits::{MAX_AUTH_LINE, MAX_COMMAND_LINE};
 use crate::proto::moment::Moment;
 use crate::proto::outbox::Outbox;
 use crate::proto::outcome::Outcome;
 use crate::proto::reply::ReplyParser;
 use crate::proto::sasl::{Credentials, Exchange, Mechanism};
-use crate::proto::secret::Secret;
 use crate::proto::timeouts::Timeouts;
 use crate::proto::trace::{Record, Trace};
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use transaction::Transaction;
 
 /// How TLS is used.
@@ -155,6 +154,8 @@ pub struct Session {
     /// `Some(verified)` once TLS is up.
     tls: Option<bool>,
     exchange: Option<Exchange>,
+    /// Why the exchange was given up, if it was.
+    objection: &'static str,
     authenticated: Option<Mechanism>,
     mail: Transaction,
     /// How many transactions were begun.
@@ -190,6 +191,7 @@ impl Session {
             extended: false,
             tls: None,
             exchange: None,
+            objection: "",
             authenticated: None,
             mail: Transaction::default(),
             transactions: 0,
@@ -213,43 +215,6 @@ impl Session {
             self.state = State::Opening;
             self.ledger.enter(Pending::Greeting, self.out.queued());
         }
-    }
-
-    /// Logs in with the best mechanism that both sides have.
-    ///
-    /// # Errors
-    ///
-    /// Before anything is sent: `NOT_CONNECTED`, `INVALID_AUTHENTICATION_TYPE`,
-    /// `INSECURE_CREDENTIALS`, `TOO_LONG`.
-    pub fn authenticate(&mut self, credentials: Credentials, now: Moment) -> Result<()> {
-        self.expect_ready()?;
-        let mechanism = Mechanism::choose(&self.capabilities.mechanisms)?;
-        self.expect_private_path()?;
-        let mut exchange = Exchange::new(mechanism, credentials.clone());
-        let mut line = format!("AUTH {}", mechanism.name()).into_bytes();
-        let verb_end = line.len();
-        let initial = encode(&exchange.initial())?;
-        let length = verb_end + 1 + initial.expose().len();
-        if length <= MAX_COMMAND_LINE {
-            // Room for all, so that no copy of the secret is left by growing.
-            line.reserve_exact(initial.expose().len() + 3);
-            line.push(b' ');
-            line.extend_from_slice(initial.expose());
-        } else {
-            // The response waits for the challenge.
-            exchange = Exchange::new(mechanism, credentials.clone());
-        }
-        line.extend_from_slice(b"\r\n");
-        let line = Secret::new(line);
-        if self.capabilities.limits.mail.is_some() {
-            self.credentials = Some(credentials);
-        }
-        self.since = now;
-        self.mail.running = false;
-        self.state = State::Auth;
-        self.exchange = Some(exchange);
-        self.queue_line(line.expose(), Some(verb_end + 1), Pending::Auth);
-        Ok(())
     }
 
     /// Sends a message. The envelope is taken over; in its place is left the one of
@@ -433,17 +398,6 @@ impl Session {
         if self.mail.open { State::Building } else { State::Ready }
     }
 
-    fn expect_private_path(&self) -> Result<()> {
-        if self.tls == Some(true) || self.config.private_path || self.config.insecure_auth {
-            return Ok(());
-        }
-        let what = match self.tls {
-            None => "the password was not sent, since the connection is not encrypted",
-            Some(_) => "the password was not sent, since the server's certificate was not verified",
-        };
-        Err(Error::new(Code::INSECURE_CREDENTIALS, Phase::Auth, what))
-    }
-
     fn simple(&mut self, command: &Command<'_>, pending: Pending, now: Moment) {
         self.since = now;
         self.mail.running = false;
@@ -478,16 +432,4 @@ impl Session {
         self.done = true;
         self.failure = result.err();
     }
-}
-fn encode(octets: &Secret) -> Result<Secret> {
-    // An empty response is written as "=" (RFC 4954 section 4).
-    if octets.is_empty() {
-        return Ok(Secret::new("="));
-    }
-    let encoded = Secret::new(BASE64_STANDARD.encode(octets.expose()));
-    if encoded.expose().len() > MAX_AUTH_LINE {
-        let what = format!("the user name and password are too long for one line of {MAX_AUTH_LINE} octets");
-        return Err(Error::caller(Code::TOO_LONG, what));
-    }
-    Ok(encoded)
 }

@@ -6,17 +6,19 @@ use super::{Session, State};
 use crate::error::Phase;
 use crate::proto::command::Command;
 use crate::proto::ledger::Pending;
+use crate::proto::sasl::Credentials;
 use crate::proto::session::Config;
 
 impl Session {
     /// The session that goes on, over a new connection, with what this one has
-    /// begun; only when [`super::Want::Renew`] was said. It logs in as this one did.
+    /// begun; only when [`super::Want::Renew`] was said. It logs in as this one did,
+    /// with a new nonce.
     #[must_use]
-    pub fn renewed(&mut self, config: Config) -> Self {
+    pub fn renewed(&mut self, config: Config, nonce: String) -> Self {
         let timeouts = self.config.timeouts.clone();
         let mut next = Self::new(Config { timeouts, insecure_auth: self.config.insecure_auth, ..config });
         next.mail = std::mem::take(&mut self.mail);
-        next.credentials = self.credentials.take();
+        next.credentials = self.credentials.take().map(|credentials| Credentials { nonce, ..credentials });
         next.resumes = true;
         self.state = State::Closed;
         next

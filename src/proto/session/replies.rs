@@ -1,15 +1,13 @@
 //! What each reply changes: one function for each command that is answered.
 
 use super::transaction::Next;
-use super::{Outcome, Session, State, encode};
+use super::{Outcome, Session, State};
 use crate::error::{Code, Error, Phase};
 use crate::proto::capabilities::Capabilities;
 use crate::proto::command::Command;
 use crate::proto::envelope::RecipientState;
 use crate::proto::ledger::Pending;
-use crate::proto::secret::Secret;
 use crate::proto::session::Security;
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 impl Session {
     pub(super) fn handle_reply(&mut self, more_input: bool) {
@@ -101,62 +99,6 @@ impl Session {
             return self.fail(Error::new(Code::STARTTLS_INJECTION, Phase::StartTls, what));
         }
         self.state = State::Handshake;
-    }
-
-    fn on_auth(&mut self) {
-        let code = self.parser.reply().code();
-        if self.parser.reply().is_positive() {
-            self.authenticated = self.exchange.take().map(|exchange| exchange.mechanism());
-            return if self.resumes { self.go_on() } else { self.succeed(State::Ready) };
-        }
-        if code == 334 {
-            let answer = self.answer_challenge();
-            return match answer {
-                Some(line) => self.queue_line(line.expose(), Some(0), Pending::Auth),
-                // RFC 4954 section 4: this ends the exchange.
-                None => self.queue_line(b"*\r\n", None, Pending::AuthCancel),
-            };
-        }
-        let mechanism = self.exchange.take().map_or("AUTH", |exchange| exchange.mechanism().name());
-        self.credentials = None;
-        let what = format!("the server did not accept the login by {mechanism}");
-        let mut error = self.refusal(Code::AUTHENTICATION_FAILED, Phase::Auth, what);
-        error.remedy = match code {
-            400..=499 => Some("The server cannot check logins just now: try again later.".into()),
-            538 => Some("The server wants TLS before this login: use a TLS mode.".into()),
-            534 => Some("The server wants another login method, or a password made for applications.".into()),
-            503 => Some("The session is logged in already, or the server does not want a login here.".into()),
-            _ => None,
-        };
-        if self.resumes {
-            // Without the login the message cannot go on.
-            return self.fail(error);
-        }
-        self.conclude(Err(error), State::Ready);
-    }
-
-    /// The next line of the login, or `None` if the challenge makes no sense.
-    fn answer_challenge(&mut self) -> Option<Secret> {
-        let text = self.parser.reply().text();
-        // Some servers put words where the challenge is empty.
-        let challenge = BASE64_STANDARD.decode(text.trim_ascii()).unwrap_or_default();
-        let answer = self.exchange.as_mut()?.step(&challenge)?;
-        let encoded = encode(&answer).ok()?;
-        let mut line = Vec::with_capacity(encoded.expose().len() + 2);
-        line.extend_from_slice(encoded.expose());
-        line.extend_from_slice(b"\r\n");
-        Some(Secret::new(line))
-    }
-
-    fn on_auth_cancelled(&mut self) {
-        let mechanism = self.exchange.take().map_or("AUTH", |exchange| exchange.mechanism().name());
-        let what = format!("the server's challenge does not belong to a login by {mechanism}");
-        let error = self.refusal(Code::PROTOCOL, Phase::Auth, what);
-        self.credentials = None;
-        if self.resumes {
-            return self.fail(error);
-        }
-        self.conclude(Err(error), State::Ready);
     }
 
     fn on_mail(&mut self) {
@@ -392,7 +334,7 @@ impl Session {
         self.fail(error);
     }
 
-    fn handle_unexpected(&mut self, phase: Phase) {
+    pub(super) fn handle_unexpected(&mut self, phase: Phase) {
         let (code, what) = if self.parser.reply().code() == 421 {
             (Code::SERVER_CLOSING, "the server is closing the connection")
         } else {

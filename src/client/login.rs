@@ -1,0 +1,102 @@
+//! What a login is made with: the arguments, and the properties for what is not given.
+
+use super::settings::Settings;
+use crate::error::{Code, Error, Result};
+use crate::net::random::nonce;
+use crate::proto::Secret;
+use crate::proto::sasl::{Credentials, Mechanism};
+
+/// What `SMTP_PROPERTY_AUTH_TYPE` may be: the mechanism, the name behind
+/// `SMTP_AUTH_`, and what it is. The first is the default.
+pub const AUTH_TYPES: &[(Option<Mechanism>, &str, &str)] = &[
+    (
+        None,
+        "AUTOMATIC",
+        "The strongest that both sides have: OAUTHBEARER and XOAUTH2 if there is a token, then SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5, PLAIN, LOGIN.",
+    ),
+    (Some(Mechanism::Login), "LOGIN", "User name and password, one after the other."),
+    (Some(Mechanism::Plain), "PLAIN", "User name and password in one message (RFC 4616)."),
+    (Some(Mechanism::XOauth2), "XOAUTH2", "An OAuth token, in Google's and Microsoft's form."),
+    (Some(Mechanism::OauthBearer), "BEARER", "An OAuth token: OAUTHBEARER (RFC 7628)."),
+    (Some(Mechanism::CramMd5), "CRAM_MD5", "A digest made with the password (RFC 2195); old."),
+    (
+        Some(Mechanism::External),
+        "EXTERNAL",
+        "The server knows the client by other means (RFC 4422 appendix A); no password is needed.",
+    ),
+    (Some(Mechanism::ScramSha1), "SCRAM_SHA_1", "Both sides prove that they know the password (RFC 5802)."),
+    (Some(Mechanism::ScramSha256), "SCRAM_SHA_256", "The same with a stronger hash (RFC 7677)."),
+];
+
+/// The number of a type.
+#[must_use]
+pub fn auth_type_number(mechanism: Option<Mechanism>) -> i64 {
+    mechanism.map_or(-1, |mechanism| mechanism as i64)
+}
+
+/// The type of a number.
+pub(super) fn parse_auth_type(name: &str, value: i64) -> Result<Option<Mechanism>> {
+    let found = AUTH_TYPES.iter().find(|(mechanism, ..)| auth_type_number(*mechanism) == value);
+    found.map(|(mechanism, ..)| *mechanism).ok_or_else(|| {
+        let what = format!("the value {value} of {name} is none of the SMTP_AUTH_ constants");
+        Error::caller(Code::INVALID_PARAMETER, what)
+    })
+}
+
+/// Puts together what to log in with. For the types that take a token, the
+/// password argument is the token.
+pub(super) fn credentials(settings: Settings, user: Option<&str>, password: Option<Secret>) -> Result<Credentials> {
+    let mechanism = settings.auth_type;
+    let (password, token) = if mechanism.is_some_and(Mechanism::takes_token) {
+        let kept = if settings.bearer_token.is_empty() { settings.password } else { settings.bearer_token };
+        (Secret::default(), password.unwrap_or(kept))
+    } else {
+        (password.unwrap_or(settings.password), settings.bearer_token)
+    };
+    let user = user.map_or(settings.user, str::to_owned);
+    let identity = settings.auth_identity;
+    let credentials = Credentials { mechanism, user, password, token, identity, nonce: nonce()? };
+    match mechanism {
+        Some(mechanism) => credentials.check(mechanism)?,
+        None if credentials.token.is_empty() => credentials.check(Mechanism::Plain)?,
+        // Without a user name only one mechanism is left, which need not have one.
+        None => credentials.check(Mechanism::OauthBearer)?,
+    }
+    Ok(credentials)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_and_their_numbers() {
+        assert_eq!(parse_auth_type("X", -1).expect("automatic"), None);
+        assert_eq!(parse_auth_type("X", 4).expect("known"), Some(Mechanism::OauthBearer));
+        for unknown in [-2, 2, 9, i64::MAX] {
+            assert_eq!(parse_auth_type("X", unknown).expect_err("a gap").code, Code::INVALID_PARAMETER);
+        }
+    }
+
+    #[test]
+    fn the_password_argument_is_the_token_where_one_is_wanted() {
+        let settings = |auth_type| Settings {
+            auth_type,
+            user: "tim".into(),
+            password: Secret::new("kept"),
+            bearer_token: Secret::new("token"),
+            ..Settings::default()
+        };
+        let made = |auth_type, password: Option<&str>| {
+            let made = credentials(settings(auth_type), None, password.map(Secret::new)).expect("enough");
+            (made.password.expose().to_vec(), made.token.expose().to_vec())
+        };
+        let pair = |password: &str, token: &str| (password.as_bytes().to_vec(), token.as_bytes().to_vec());
+        assert_eq!(made(None, None), pair("kept", "token"));
+        assert_eq!(made(None, Some("given")), pair("given", "token"));
+        assert_eq!(made(Some(Mechanism::XOauth2), None), pair("", "token"));
+        assert_eq!(made(Some(Mechanism::XOauth2), Some("given")), pair("", "given"));
+        let without = Settings { bearer_token: Secret::default(), ..settings(Some(Mechanism::OauthBearer)) };
+        assert_eq!(credentials(without, None, None).expect("enough").token.expose(), b"kept");
+    }
+}

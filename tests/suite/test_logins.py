@@ -1,0 +1,160 @@
+"""Every way of logging in, against servers that this project did not write."""
+
+import pytest
+from test_servers import open_client, send
+
+import smtpclient
+from smtpclient import CallerError, Client, ServerError
+
+TYPES = {
+    "LOGIN": smtpclient.AUTH_LOGIN,
+    "PLAIN": smtpclient.AUTH_PLAIN,
+    "CRAM-MD5": smtpclient.AUTH_CRAM_MD5,
+    "SCRAM-SHA-1": smtpclient.AUTH_SCRAM_SHA_1,
+    "SCRAM-SHA-256": smtpclient.AUTH_SCRAM_SHA_256,
+    "XOAUTH2": smtpclient.AUTH_XOAUTH2,
+    "OAUTHBEARER": smtpclient.AUTH_BEARER,
+}
+
+OFFERED = {
+    "postfix": ["LOGIN", "PLAIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"],
+    "exim-gsasl": ["PLAIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"],
+    "dovecot-submission": list(TYPES),
+    "smtp-server": ["LOGIN", "PLAIN", "CRAM-MD5", "XOAUTH2"],
+    "aiosmtpd": ["LOGIN", "PLAIN"],
+}
+
+CASES = [(name, mechanism) for name, mechanisms in OFFERED.items() for mechanism in mechanisms]
+BEST = {
+    "postfix": "SCRAM-SHA-256",
+    "exim-gsasl": "SCRAM-SHA-256",
+    "dovecot-submission": "SCRAM-SHA-256",
+    "smtp-server": "CRAM-MD5",
+    "aiosmtpd": "PLAIN",
+}
+
+
+def takes_token(mechanism):
+    return mechanism in ("XOAUTH2", "OAUTHBEARER")
+
+
+def account(server, mechanism):
+    """The login name and what goes with it."""
+    user = getattr(server, "login", server.user) if takes_token(mechanism) else server.user
+    return user, server.oauth_token if takes_token(mechanism) else server.password
+
+
+@pytest.mark.parametrize("name, mechanism", CASES)
+def test_the_type_that_is_asked_for(servers, name, mechanism):
+    server = servers(name)
+    with open_client(server, "starttls", False) as client:
+        assert mechanism in client.auth_mechanisms.split()
+        client.auth_type = TYPES[mechanism]
+        user, secret = account(server, mechanism)
+        client.authenticate(user, secret)
+        assert client.auth_mechanism == mechanism
+        mark, message = send(client, server, b"by " + mechanism.encode() + b"\r\n")
+    assert server.stored(mark) == server.expected(message)
+
+
+@pytest.mark.parametrize("name, mechanism", CASES)
+def test_a_wrong_secret(servers, name, mechanism):
+    server = servers(name)
+    with open_client(server, "tls", False) as client:
+        client.auth_type = TYPES[mechanism]
+        user, secret = account(server, mechanism)
+        with pytest.raises(ServerError) as failed:
+            client.authenticate(user, "xyzzy.plugh.wrong")
+        error = failed.value
+        assert (error.name, error.result_code) == ("SMTP_ERROR_AUTHENTICATION_FAILED", 535)
+        assert mechanism in str(error) and "xyzzy" not in str(error)
+        if takes_token(mechanism):
+            # The reason that came as a challenge.
+            assert '"status":' in str(error) and "token" in str(error)
+        assert client.is_connected and client.auth_mechanism == ""
+        client.authenticate(user, secret)
+        assert client.auth_mechanism == mechanism
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_the_strongest_that_both_sides_have(servers, name):
+    server = servers(name)
+    with open_client(server, "tls", False) as client:
+        assert client.auth_type == smtpclient.AUTH_AUTOMATIC
+        client.authenticate(server.user, server.password)
+        assert client.auth_mechanism == BEST[name]
+
+
+@pytest.mark.parametrize("name, mechanism", [("dovecot-submission", "OAUTHBEARER"), ("smtp-server", "XOAUTH2")])
+def test_a_token_is_preferred(servers, name, mechanism):
+    server = servers(name)
+    with open_client(server, "tls", False) as client:
+        client.user, client.bearer_token = account(server, mechanism)
+        client.password = "not used"
+        client.authenticate()
+        assert client.auth_mechanism == mechanism
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_a_type_that_is_not_offered(servers, name):
+    server = servers(name)
+    with open_client(server, "tls", False) as client:
+        offered = client.auth_mechanisms.split()
+        for mechanism in set(TYPES) - set(offered):
+            client.auth_type = TYPES[mechanism]
+            with pytest.raises(ServerError) as failed:
+                client.authenticate(server.user, server.password)
+            assert failed.value.name == "SMTP_ERROR_INVALID_AUTHENTICATION_TYPE"
+            assert mechanism in str(failed.value) and ", ".join(offered) in str(failed.value)
+        client.auth_type = smtpclient.AUTH_AUTOMATIC
+        client.authenticate(server.user, server.password)
+
+
+def test_external_without_a_certificate(servers):
+    server = servers("dovecot-submission")
+    with open_client(server, "tls", False) as client:
+        client.auth_type = smtpclient.AUTH_EXTERNAL
+        client.auth_identity = server.user
+        with pytest.raises(ServerError) as failed:
+            client.authenticate()
+        assert failed.value.name == "SMTP_ERROR_AUTHENTICATION_FAILED" and "EXTERNAL" in str(failed.value)
+        assert client.is_connected
+
+
+def test_a_password_beyond_ascii_is_compared_by_every_type(servers):
+    # No account has it: what is tested is that it is put into its normal form and refused by the server.
+    server = servers("postfix")
+    with open_client(server, "tls", False) as client:
+        for mechanism in ("PLAIN", "CRAM-MD5", "SCRAM-SHA-256"):
+            client.auth_type = TYPES[mechanism]
+            with pytest.raises(ServerError) as failed:
+                client.authenticate(server.user, "p\u00e4ss\u00adwort\u2168")
+            assert failed.value.name == "SMTP_ERROR_AUTHENTICATION_FAILED"
+
+
+def test_what_a_type_cannot_do_is_told_before_anything_is_sent(servers):
+    server = servers("dovecot-submission")
+    with open_client(server, "tls", False) as client:
+        reply = client.result_string
+        client.auth_identity = "somebody"
+        client.auth_type = smtpclient.AUTH_LOGIN
+        with pytest.raises(CallerError, match="AUTH_IDENTITY") as failed:
+            client.authenticate(server.user, server.password)
+        assert failed.value.name == "SMTP_ERROR_INVALID_PARAMETER"
+        client.auth_identity = ""
+        client.auth_type = smtpclient.AUTH_BEARER
+        with pytest.raises(CallerError) as failed:
+            client.authenticate(server.user)
+        assert failed.value.name == "SMTP_ERROR_NO_CREDENTIALS" and "token" in str(failed.value)
+        assert client.result_string == reply
+
+
+def test_types_that_mean_nothing():
+    with Client() as client:
+        for value in (2, -2, 99):
+            with pytest.raises(CallerError, match="SMTP_AUTH_"):
+                client.auth_type = value
+        assert client.auth_type == smtpclient.AUTH_AUTOMATIC
+        for value in (1 << 63, -(1 << 63) - 1):
+            with pytest.raises(CallerError, match="64 bits"):
+                client.auth_type = value
