@@ -4,7 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use smtpclient::client::{Access, EVENTS, Kind, OPTIONS, TABLE as PROPERTIES};
+use smtpclient::client::{Access, DIRECTIONS, EVENTS, Kind, OPTIONS, STATES, TABLE as PROPERTIES, TRACE_FLAGS};
 use smtpclient::error::{Class, Phase, TABLE as ERRORS};
 use smtpclient::ffi::{SMTP_ABI_VERSION, SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY};
 use smtpclient::proto::{DELIVERIES, Outcome, RecipientState, Security};
@@ -97,6 +97,13 @@ fn groups() -> Vec<Group> {
             "Events of SmtpRegisterEvent; bits.",
             EVENTS.iter().map(|(kind, name, doc)| ((*name).to_owned(), *kind as i64, (*doc).to_owned())).collect(),
         ),
+        group("SMTP_TRACE_", "Bits of SMTP_PROPERTY_TRACE_FLAGS.", TRACE_FLAGS.iter().map(option).collect()),
+        group("SMTP_DIRECTION_", "Directions of SmtpTraceRecord.", DIRECTIONS.iter().map(option).collect()),
+        group(
+            "SMTP_STATUS_",
+            "Values of SMTP_PROPERTY_STATE and SmtpGetStatus: what a client is doing.",
+            STATES.iter().map(|(state, name, doc)| ((*name).to_owned(), *state as i64, (*doc).to_owned())).collect(),
+        ),
         group(
             "SMTP_CLASS_",
             "Values of SMTP_PROPERTY_ERROR_CLASS: who has to act.",
@@ -104,7 +111,7 @@ fn groups() -> Vec<Group> {
         ),
         group(
             "SMTP_PHASE_",
-            "Values of SMTP_PROPERTY_ERROR_PHASE: what was being done.",
+            "Values of SMTP_PROPERTY_ERROR_PHASE and SMTP_PROPERTY_PHASE: what was or is being done.",
             Phase::ALL
                 .iter()
                 .map(|phase| (phase.name().to_owned(), *phase as i64, format!("While {}.", phase.doing())))
@@ -181,7 +188,7 @@ fn constants() -> String {
             let number = match group.prefix {
                 // A literal of the least value would be too large before its sign.
                 "SMTP_ERROR_" => format!("((int32_t)({value}))  /* {:#010X} */", value & 0xFFFF_FFFF),
-                "SMTP_OPTION_" | "SMTP_EVENT_" | "SMTP_DELIVERY_" => format!("{value:#x}"),
+                "SMTP_OPTION_" | "SMTP_EVENT_" | "SMTP_DELIVERY_" | "SMTP_TRACE_" => format!("{value:#x}"),
                 _ => value.to_string(),
             };
             writeln!(out, "\n/**\n{}\n */\n#define {}{name} {number}", wrapped(&doc, " * ", 96), group.prefix).unwrap();
@@ -249,7 +256,20 @@ fn header() -> String {
         Some(format!("{}{}\n#ifdef __cplusplus\nextern \"C\" {{\n#endif\n", version_macros(), constants()));
     config.trailer = Some("#ifdef __cplusplus\n}\n#endif\n\n#endif /* SMTPCLIENT_H */".into());
     let mut builder = cbindgen::Builder::new().with_config(config);
-    for file in ["handle", "event", "version", "client", "send", "recipient", "command", "error", "property"] {
+    for file in [
+        "handle",
+        "event",
+        "version",
+        "client",
+        "send",
+        "recipient",
+        "command",
+        "error",
+        "property",
+        "trace",
+        "state",
+        "setting",
+    ] {
         builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
     }
     let mut made = Vec::new();

@@ -6,17 +6,19 @@
 
 use super::arguments::{Arguments, Content, fill_envelope, fill_wishes, plan};
 use super::event::{Event, EventKind, Sink};
+use super::live::Live;
 use super::options::Options;
 use super::settings::Settings;
 use super::status::Status;
-use super::teller::{Teller, wants_records};
+use super::teller::{Teller, wishes};
+use super::tracer::{TraceSink, Tracer};
 use super::turn::Turn;
 use crate::drive::{Connection, File, Memory, NoContent, Reader, Source, run};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Phase, Result};
 use crate::net::canceller::Canceller;
 use crate::net::sys::process_epoch;
 use crate::proto::sasl::Credentials;
-use crate::proto::{CommandText, Envelope, Moment, Secret, Session};
+use crate::proto::{CommandText, Envelope, Moment, Outcome, Record, Secret, Session};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +29,8 @@ pub struct Client {
     turn: Turn,
     inner: Mutex<Inner>,
     pub(super) shared: Mutex<Shared>,
+    pub(super) live: Live,
+    pub(super) tracer: Tracer,
     canceller: Arc<Canceller>,
     released: AtomicBool,
     poisoned: AtomicBool,
@@ -65,6 +69,8 @@ impl Client {
             turn: Turn::default(),
             inner: Mutex::default(),
             shared: Mutex::default(),
+            live: Live::default(),
+            tracer: Tracer::default(),
             canceller: Arc::default(),
             released: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),
@@ -91,6 +97,9 @@ impl Client {
             let mut result = self.run(connection, inner.sink.as_ref(), &mut NoContent, timeout);
             // Also of a session that failed, the last reply stays readable.
             self.shared.lock().status.take_connection(inner.connection.as_ref());
+            if let Some(connection) = &inner.connection {
+                self.shared.lock().status.take_costs(connection);
+            }
             if result.is_ok() {
                 self.tell(inner.sink.as_ref(), &Event::plain(EventKind::Connect));
             }
@@ -139,9 +148,7 @@ impl Client {
     /// anything is sent; `RECIPIENTS_REJECTED` if all were refused; else whatever
     /// the attempt met. [`super::Property::Outcome`] says what became of the message.
     pub fn send_message<'a>(&self, arguments: impl FnOnce() -> Result<Arguments<'a>>) -> Result<()> {
-        self.operate(|inner| {
-            // From here on the outcome is that of this message, whatever happens.
-            self.shared.lock().status.begin_message();
+        self.operate_message(|inner| {
             let Arguments { sender, recipients, message } = arguments()?;
             inner.expect_connection()?;
             fill_envelope(&mut inner.envelope, sender, recipients)?;
@@ -174,7 +181,11 @@ impl Client {
     pub fn command(&self, verb: &str, parameters: &str) -> Result<String> {
         self.operate(|inner| {
             let text = CommandText::parse(verb, parameters)?;
-            self.run_command(inner, None, |session, now, _| session.command(&text, now), Status::take_session)?;
+            let begin = |session: &mut Session, now, _: &mut Envelope| session.command(&text, now);
+            self.run_command(inner, None, begin, Status::take_session).map_err(|mut error| {
+                error.verb = Some(text.verb().to_owned());
+                error
+            })?;
             Ok(self.shared.lock().status.reply_text())
         })
     }
@@ -207,10 +218,12 @@ impl Client {
             };
             if let Some(session) = connection.session_mut() {
                 *session.timeouts_mut() = timeouts;
+                session.set_trace(wishes(&self.tracer, inner.sink.as_deref()));
                 if session.quit(now).is_ok() {
                     // Neither a refusal nor a time-out is of interest.
                     let _ = self.run(&mut connection, inner.sink.as_ref(), &mut NoContent, timeout);
                 }
+                self.shared.lock().status.take_costs(&connection);
                 if let Some(session) = connection.session_mut() {
                     self.shared.lock().status.take_session(session);
                 }
@@ -234,14 +247,19 @@ impl Client {
     ///
     /// `REENTRANT` and the like.
     pub fn set_sink(&self, sink: Option<Sink>) -> Result<()> {
-        let before = self.when_free(|inner| {
-            let wants_records = sink.as_ref().is_some_and(wants_records);
-            if let Some(session) = inner.connection.as_mut().and_then(Connection::session_mut) {
-                session.set_trace(wants_records);
-            }
-            Ok(std::mem::replace(&mut inner.sink, sink.map(Arc::new)))
-        })?;
+        let before = self.when_free(|inner| Ok(std::mem::replace(&mut inner.sink, sink.map(Arc::new))))?;
         // Its destructor is the caller's: run when it is nobody's turn.
+        drop(before);
+        Ok(())
+    }
+
+    /// Sets who is told of records; the one before is let go.
+    ///
+    /// # Errors
+    ///
+    /// `REENTRANT` and the like.
+    pub fn set_trace(&self, sink: Option<TraceSink>) -> Result<()> {
+        let before = self.when_free(|_| Ok(self.tracer.set_callback(sink)))?;
         drop(before);
         Ok(())
     }
@@ -305,10 +323,16 @@ impl Client {
         }
         let mut inner = self.inner.lock();
         let result = action(&mut inner);
+        if let Err(error) = &result
+            && error.phase != Phase::Argument
+        {
+            self.note(|| format!("failed: {error}"));
+        }
         if let (Err(error), Some(sink)) = (&result, &inner.sink) {
             self.tell_failure(sink, error);
         }
         if std::mem::take(&mut inner.end_untold) {
+            self.note(|| "disconnected".to_owned());
             self.tell(inner.sink.as_ref(), &Event::plain(EventKind::Disconnect));
         }
         result
@@ -317,13 +341,26 @@ impl Client {
     /// Runs an operation that can be cancelled when it is this call's turn.
     fn operate<T>(&self, operation: impl FnOnce(&mut Inner) -> Result<T>) -> Result<T> {
         self.when_free(|inner| {
-            let _running = Running::begin(&self.canceller);
+            let _running = Running::begin(&self.canceller, &self.live);
             // A release between the check before and here found nothing to cancel.
             if self.released.load(Ordering::Acquire) {
                 return Err(released());
             }
             operation(inner)
         })
+    }
+
+    /// Runs an operation that sends a message: if it fails, the record tells what
+    /// became of the message.
+    fn operate_message<T>(&self, operation: impl FnOnce(&mut Inner) -> Result<T>) -> Result<T> {
+        let result = self.operate(|inner| {
+            // From here on the outcome is that of this message, whatever happens.
+            self.shared.lock().status.begin_message();
+            self.live.begin_message();
+            operation(inner).map_err(|error| error.with_outcome(self.shared.lock().status.outcome()))
+        });
+        // It did not come to its turn.
+        result.map_err(|error| error.with_outcome(Outcome::NotSent))
     }
 
     fn send_from(&self, inner: &mut Inner, source: &mut dyn Source, size: Option<u64>) -> Result<()> {
@@ -350,6 +387,7 @@ impl Client {
             session.timeouts_mut().clone_from(&shared.settings.timeouts);
             shared.settings.timeout
         };
+        session.set_trace(wishes(&self.tracer, sink.as_deref()));
         let is_message = source.is_some();
         if let Err(error) = begin(session, now, envelope) {
             if is_message {
@@ -359,6 +397,7 @@ impl Client {
             return Err(error);
         }
         let result = self.run(connection, sink.as_ref(), source.unwrap_or(&mut NoContent), limit);
+        self.shared.lock().status.take_costs(connection);
         let Some(session) = connection.session_mut() else { return result };
         learn(&mut self.shared.lock().status, session);
         // A cancel that came when the result was in has cost the connection, but
@@ -399,6 +438,19 @@ impl Client {
         }
     }
 
+    /// Puts a record into the trace, wherever that goes.
+    pub(super) fn trace(&self, record: &Record) {
+        if self.tracer.is_on() && self.tracer.record(record) {
+            self.cancel();
+        }
+    }
+
+    fn note(&self, text: impl FnOnce() -> String) {
+        if self.tracer.is_on() {
+            self.trace(&Record::note(text()));
+        }
+    }
+
     pub(super) fn tell(&self, sink: Option<&Arc<Sink>>, event: &Event<'_>) {
         if sink.is_some_and(|sink| sink.tell(event)) {
             self.cancel();
@@ -407,18 +459,20 @@ impl Client {
 }
 
 /// Marks an operation as running, so that it can be cancelled; a panic ends it too.
-struct Running<'a>(&'a Canceller);
+struct Running<'a>(&'a Canceller, &'a Live);
 
 impl<'a> Running<'a> {
-    fn begin(canceller: &'a Canceller) -> Self {
+    fn begin(canceller: &'a Canceller, live: &'a Live) -> Self {
         canceller.begin();
-        Self(canceller)
+        live.begin_call();
+        Self(canceller, live)
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.end();
+        self.1.end_call();
     }
 }
 

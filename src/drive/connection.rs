@@ -1,12 +1,14 @@
 //! One connection from the look-up of its name to its end, and the step
 //! function that all drivers share.
 
-use super::observer::Observer;
+use super::observer::{Activity, Observer};
 use super::plan::Plan;
 use super::source::Source;
+use super::spent::Spent;
 use super::timer::Timer;
 use crate::error::{Code, Error, Phase, Result};
 use crate::net::canceller::{Canceller, Target};
+use crate::net::clock::Clock;
 use crate::net::race::Race;
 use crate::net::resolve::{self, Lookup};
 use crate::net::socket::is_loopback;
@@ -16,7 +18,7 @@ use crate::net::tls::TlsInfo;
 use crate::net::trust::{Policy, Trust};
 use crate::net::waker::Waker;
 use crate::net::wire_error;
-use crate::proto::{Config, HostName, Moment, OUTPUT_CHUNK, Security, Session, Want};
+use crate::proto::{Config, HostName, Moment, OUTPUT_CHUNK, Record, Security, Session, Want};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -39,6 +41,8 @@ struct Talk {
     tls_info: Option<TlsInfo>,
     /// Octets written since something was last looked for to read.
     unread: usize,
+    /// Octets received, without what TLS adds.
+    received: u64,
 }
 
 /// A connection; see the module.
@@ -135,6 +139,7 @@ impl Connection {
     /// it is no error: the step finds out.
     pub fn wait(&mut self, deadline: Option<Moment>) -> Result<()> {
         let left = self.timer.left(deadline);
+        self.timer.phase = self.phase();
         let waited = match &mut self.stage {
             Stage::Talking(talk) => talk.wait(left),
             _ => sys::wait(&self.watches(), left).map_err(|error| wire_error(&error, self.phase())),
@@ -187,6 +192,37 @@ impl Connection {
         }
     }
 
+    /// What it waits for.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        match &self.stage {
+            Stage::Talking(talk) if talk.session.want() == Want::Write => Activity::Write,
+            Stage::Talking(_) => Activity::Read,
+            _ => Activity::Connect,
+        }
+    }
+
+    /// The clock by which it goes.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.timer.clock()
+    }
+
+    /// What the present call has spent its time on.
+    #[must_use]
+    pub fn spent(&self) -> &Spent {
+        &self.timer.spent
+    }
+
+    /// The octets sent and received so far, without what TLS adds.
+    #[must_use]
+    pub fn octets(&self) -> (u64, u64) {
+        match &self.stage {
+            Stage::Talking(talk) => (talk.session.octets_sent(), talk.received),
+            _ => (0, 0),
+        }
+    }
+
     /// The time when the last wait ended.
     #[must_use]
     pub fn now(&self) -> Moment {
@@ -195,7 +231,7 @@ impl Connection {
 
     /// Reads the clock: to be called before an operation is begun.
     pub fn read_clock(&mut self) -> Moment {
-        self.timer.read();
+        self.timer.begin();
         self.timer.now
     }
 
@@ -267,9 +303,10 @@ impl Connection {
             private_path: is_loopback(peer.ip()),
             insecure_auth: self.plan.insecure_auth,
         });
-        session.set_trace(observer.wants_records());
+        session.set_trace(observer.wishes());
+        note(observer, || format!("connected to {peer} ({})", self.plan.host));
         session.open(self.timer.now);
-        self.stage = Stage::Talking(Box::new(Talk { stream, session, peer, tls_info: None, unread: 0 }));
+        self.stage = Stage::Talking(Box::new(Talk { stream, session, peer, tls_info: None, unread: 0, received: 0 }));
         Ok(())
     }
 }
@@ -292,6 +329,7 @@ impl Talk {
         loop {
             // What comes along with the end of a handshake waits until it is reported.
             if !self.stream.input().is_empty() && self.session.want() != Want::Tls {
+                self.received += self.stream.input().len() as u64;
                 self.session.handle_input(self.stream.input(), timer.now);
                 self.stream.take_input();
             }
@@ -305,7 +343,7 @@ impl Talk {
                 Want::Done => return self.session.take_result(),
                 Want::Content => self.take_content(source, observer, timer),
                 Want::Write => self.write(timer),
-                Want::Tls => self.handshake(plan, timer.now),
+                Want::Tls => self.handshake(plan, observer, timer.now),
                 Want::Read => self.finish_writing(),
             };
             match moved {
@@ -336,8 +374,9 @@ impl Talk {
         timer: &mut Timer,
     ) -> Result<bool> {
         if self.session.content_octets() == 0 {
-            observer.progress(0, false);
+            observer.progress(0, false, timer.now);
         }
+        timer.phase = Phase::Content;
         let slow = source.may_wait();
         let piece = source.next()?;
         if slow {
@@ -354,7 +393,7 @@ impl Talk {
         } else {
             self.session.content(piece, timer.now);
         }
-        observer.progress(self.session.content_octets(), last);
+        observer.progress(self.session.content_octets(), last, timer.now);
         Ok(true)
     }
 
@@ -365,6 +404,7 @@ impl Talk {
             Ok(count) => {
                 // A long message may go out without a single wait.
                 if count >= OUTPUT_CHUNK / 2 {
+                    timer.phase = self.session.phase();
                     timer.read();
                 }
                 self.session.handle_written(count, timer.now);
@@ -377,6 +417,7 @@ impl Talk {
             // The server may have said why before it hung up.
             Err(error) => match self.stream.receive() {
                 Ok(_) if !self.stream.input().is_empty() => {
+                    self.received += self.stream.input().len() as u64;
                     self.session.handle_input(self.stream.input(), timer.now);
                     self.stream.take_input();
                     Err(error)
@@ -410,7 +451,7 @@ impl Talk {
     }
 
     /// True once TLS is up.
-    fn handshake(&mut self, plan: &Plan, now: Moment) -> Result<bool> {
+    fn handshake(&mut self, plan: &Plan, observer: &mut dyn Observer, now: Moment) -> Result<bool> {
         if !self.stream.is_tls() {
             let policy = match plan.security {
                 _ if plan.insecure_skip_verify => Policy::Ignore,
@@ -423,6 +464,10 @@ impl Talk {
         let Some(info) = self.stream.handshake()? else { return Ok(false) };
         // Who switched the check off has said that this server may be trusted.
         let trusted = info.verified || plan.insecure_skip_verify;
+        note(observer, || {
+            let checked = if info.verified { "verified" } else { "not verified" };
+            format!("{} is up with {}, certificate {checked}", info.protocol, info.cipher)
+        });
         self.tls_info = Some(info);
         self.session.handle_tls(trusted, now);
         Ok(true)
@@ -430,6 +475,13 @@ impl Talk {
 
     fn take_error(&mut self) -> Option<Box<Error>> {
         self.session.take_result().and_then(Result::err)
+    }
+}
+
+/// A remark among the records, if anybody wants them.
+fn note(observer: &mut dyn Observer, text: impl FnOnce() -> String) {
+    if observer.wishes().records {
+        observer.record(&Record::note(text()));
     }
 }
 

@@ -8,10 +8,12 @@ mod connection;
 mod observer;
 mod plan;
 mod source;
+mod spent;
 mod timer;
 
 pub use blocking::run;
 pub use connection::Connection;
-pub use observer::Observer;
+pub use observer::{Activity, Observer};
 pub use plan::Plan;
 pub use source::{File, Memory, NoContent, Reader, Source};
+pub use spent::Spent;

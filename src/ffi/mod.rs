@@ -14,7 +14,10 @@ mod handle;
 mod property;
 mod recipient;
 mod send;
+mod setting;
+mod state;
 mod text;
+mod trace;
 mod version;
 
 pub use client::*;
@@ -25,4 +28,7 @@ pub use handle::SmtpClient;
 pub use property::*;
 pub use recipient::*;
 pub use send::*;
+pub use setting::*;
+pub use state::*;
+pub use trace::*;
 pub use version::*;

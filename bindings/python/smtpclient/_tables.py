@@ -59,6 +59,25 @@ EVENT_PROGRESS = 64
 EVENT_COMMAND = 128
 EVENT_REPLY = 256
 EVENT_ERROR = 512
+EVENT_RECIPIENT = 1024
+
+# Bits of SMTP_PROPERTY_TRACE_FLAGS.
+TRACE_HEX = 4
+TRACE_CONTENT = 8
+
+# Directions of SmtpTraceRecord.
+DIRECTION_CLIENT = 0
+DIRECTION_SERVER = 1
+DIRECTION_CONTENT = 2
+DIRECTION_NOTE = 3
+
+# Values of SMTP_PROPERTY_STATE and SmtpGetStatus: what a client is doing.
+STATUS_UNUSED = 0
+STATUS_IDLE = 1
+STATUS_CONNECT = 2
+STATUS_READ = 3
+STATUS_WRITE = 4
+STATUS_DISCONNECT = 5
 
 # Values of SMTP_PROPERTY_ERROR_CLASS: who has to act.
 CLASS_CALLER = 1
@@ -66,7 +85,7 @@ CLASS_SERVER = 2
 CLASS_WIRE = 3
 CLASS_INTERNAL = 4
 
-# Values of SMTP_PROPERTY_ERROR_PHASE: what was being done.
+# Values of SMTP_PROPERTY_ERROR_PHASE and SMTP_PROPERTY_PHASE: what was or is being done.
 PHASE_ARGUMENT = 0
 PHASE_RESOLVE = 1
 PHASE_CONNECT = 2
@@ -123,6 +142,10 @@ PROPERTIES: dict[str, PropertyRow] = {
     "timeout_content": PropertyRow(29, "integer", "rw", "The longest time without progress while the message is sent, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.5)."),
     "timeout_end": PropertyRow(30, "integer", "rw", "The limit for the reply to the end of the message, in milliseconds; 0 is none (RFC 5321 section 4.5.3.2.6)."),
     "timeout_quit": PropertyRow(31, "integer", "rw", "The limit for the reply to QUIT, in milliseconds; 0 is none."),
+    "trace_file": PropertyRow(60, "text", "rw", "The path of a file to which the conversation is appended as a transcript, secrets masked; empty: none. Opened when it is set, and made so that only its owner can read it. A write that fails later is left out and fails no call."),
+    "trace_keep": PropertyRow(61, "integer", "rw", "How many of the last records of the conversation are kept for SMTP_PROPERTY_TRACE_TEXT, at most 10000; of more than 16 MiB the oldest go first. 0 keeps none."),
+    "trace_flags": PropertyRow(62, "integer", "rw", "What the trace has besides, SMTP_TRACE_ bits."),
+    "insecure_trace_secrets": PropertyRow(63, "integer", "rw", "INSECURE: 1 shows passwords in the trace and in events as they are sent."),
     "is_connected": PropertyRow(100, "integer", "r", "1 while the client is connected, as far as it has noticed."),
     "is_extended": PropertyRow(101, "integer", "r", "1 if the server accepted EHLO, 0 if only HELO."),
     "result_code": PropertyRow(102, "integer", "r", "The three-digit code of the server's last reply; 0 if there was none."),
@@ -155,7 +178,29 @@ PROPERTIES: dict[str, PropertyRow] = {
     "error_tls_reason": PropertyRow(167, "text", "r", "The TLS library's own reason for the last failure."),
     "error_address": PropertyRow(168, "text", "r", "The mail or network address that the last failure concerns."),
     "error_remedy": PropertyRow(169, "text", "r", "What to do about the last failure, one sentence."),
-    "error_json": PropertyRow(170, "text", "r", "The whole record of the last failure as a JSON object; empty if there was none. Members: code, name, class, phase, what, remedy, and where they apply reply (code, text, enhanced), os_error, tls_reason, address."),
+    "error_json": PropertyRow(170, "text", "r", "The whole record of the last failure as a JSON object; empty if there was none. Members: code, name, class, phase, what, remedy, and where they apply reply (code, text, enhanced), command, os_error, tls_reason, address, outcome, safe_to_retry."),
+    "error_outcome": PropertyRow(173, "integer", "r", "What became of the message whose sending failed last, one of the SMTP_OUTCOME_ constants; -1 if the last failure was not of a message."),
+    "error_safe_to_retry": PropertyRow(174, "integer", "r", "0 if doing again what failed last could deliver a message twice."),
+    "error_command": PropertyRow(175, "text", "r", "The verb of the command that the reply of the last failure answers, such as RCPT; EHLO also for HELO, DATA also for the content. Empty if no reply was the cause."),
+    "trace_text": PropertyRow(180, "text", "r", "The last records of the conversation as a transcript, as many as SMTP_PROPERTY_TRACE_KEEP says."),
+    "state": PropertyRow(181, "integer", "r", "What the client is doing just now, one of the SMTP_STATUS_ constants."),
+    "phase": PropertyRow(182, "integer", "r", "What the running call is doing just now, one of the SMTP_PHASE_ constants; without a call SMTP_PHASE_IDLE, or SMTP_PHASE_ARGUMENT if the client is not connected."),
+    "is_blocked": PropertyRow(183, "integer", "r", "1 while a call runs on the client."),
+    "time_resolve": PropertyRow(184, "integer", "r", "The milliseconds that the look-up of the host name took for the last connection."),
+    "time_connect": PropertyRow(185, "integer", "r", "The milliseconds that the TCP connection took."),
+    "time_tls": PropertyRow(186, "integer", "r", "The milliseconds that the TLS handshake took."),
+    "time_greeting": PropertyRow(187, "integer", "r", "The milliseconds from the connection to the last reply to EHLO, without the TLS handshake."),
+    "time_auth": PropertyRow(188, "integer", "r", "The milliseconds that the last login took."),
+    "time_envelope": PropertyRow(189, "integer", "r", "The milliseconds that MAIL, RCPT and DATA of the last message took."),
+    "time_content": PropertyRow(190, "integer", "r", "The milliseconds that the content of the last message took."),
+    "time_end": PropertyRow(191, "integer", "r", "The milliseconds that the reply to the end of the last message took."),
+    "time_total": PropertyRow(192, "integer", "r", "The milliseconds that the last call over the network took, waiting for its turn left out."),
+    "bytes_sent": PropertyRow(193, "integer", "r", "The octets sent over the last connection, without what TLS adds, as of the end of the last call."),
+    "bytes_received": PropertyRow(194, "integer", "r", "The octets received over the last connection, without what TLS adds, as of the end of the last call."),
+    "transfer_bytes": PropertyRow(195, "integer", "r", "The octets of content taken from their source for the message under way, or the last one."),
+    "transfer_time": PropertyRow(196, "integer", "r", "The milliseconds that the content of the last message took, the wait for the reply left out."),
+    "transfer_rate": PropertyRow(197, "integer", "r", "SMTP_PROPERTY_TRANSFER_BYTES in a second; a time below a millisecond counts as one."),
+    "version": PropertyRow(198, "text", "r", "The version of the library that is loaded."),
 }
 
 # Code: (name, class).

@@ -41,7 +41,7 @@ use crate::proto::reply::ReplyParser;
 use crate::proto::sasl::{Credentials, Exchange, Mechanism};
 use crate::proto::secret::Secret;
 use crate::proto::timeouts::Timeouts;
-use crate::proto::trace::{Record, Trace};
+use crate::proto::trace::{Record, Trace, Wishes};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 /// How TLS is used.
@@ -277,7 +277,9 @@ impl Session {
         if self.state == State::Content {
             self.since = now;
             self.mail.content_octets += piece.len() as u64;
+            let from = self.out.end();
             self.mail.stuffer.push(piece, self.out.buffer());
+            self.trace.content(self.out.since(from), false);
         }
     }
 
@@ -285,7 +287,9 @@ impl Session {
     pub fn finish_content(&mut self, now: Moment) {
         if self.state == State::Content {
             self.since = now;
+            let from = self.out.end();
             self.mail.stuffer.finish(self.out.buffer());
+            self.trace.content(self.out.since(from), true);
             self.ledger.enter(Pending::End, self.out.queued());
             self.state = State::End;
         }
@@ -331,9 +335,9 @@ impl Session {
         std::mem::swap(&mut self.mail.envelope, other);
     }
 
-    /// Whether to keep records of what goes over the wire.
-    pub fn set_trace(&mut self, on: bool) {
-        self.trace.switch(on);
+    /// Which records to keep of what goes over the wire.
+    pub fn set_trace(&mut self, wishes: Wishes) {
+        self.trace.switch(wishes);
     }
 }
 

@@ -169,6 +169,9 @@ impl Session {
         }
         self.mail.envelope.answer(index as usize, reply);
         self.mail.accepted += usize::from(reply.is_positive());
+        let (envelope, number) = (&self.mail.envelope, index as usize);
+        let address = envelope.recipient(number).unwrap_or_default();
+        self.trace.recipient(index, address, envelope.state(number), reply.code(), reply.text());
     }
 
     fn on_data(&mut self) {
@@ -179,6 +182,7 @@ impl Session {
             // RFC 2920 section 3.1: nobody would get it, so it is ended at once.
             354 => {
                 self.out.buffer().extend_from_slice(b".\r\n");
+                self.trace.content(b".\r\n", true);
                 self.ledger.enter(Pending::EmptyEnd, self.out.queued());
             }
             400.. if deliverable => {
