@@ -139,6 +139,7 @@ fn a_trace_tells_of_failures() {
 fn a_file_that_cannot_be_written_to() {
     use std::os::unix::fs::PermissionsExt as _;
     let client = Smtp::new();
+    // SAFETY: a live string.
     let set = |value: &CStr| unsafe { SmtpSetString(client.0, Property::TraceFile as u32, value.as_ptr()) };
     for bad in [c"/nonexistent/trace.txt", c"/"] {
         assert_eq!(set(bad), Code::FILE.0);

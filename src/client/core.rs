@@ -131,6 +131,7 @@ impl Client {
                 let what = "the user name or the password is missing";
                 return Err(Error::caller(Code::NO_CREDENTIALS, what));
             }
+            self.shared.lock().status.begin_login();
             let begin = |session: &mut Session, now, _: &mut Envelope| {
                 session.set_insecure_auth(settings.insecure_auth);
                 session.authenticate(credentials, now)
@@ -397,9 +398,11 @@ impl Client {
             return Err(error);
         }
         let result = self.run(connection, sink.as_ref(), source.unwrap_or(&mut NoContent), limit);
-        self.shared.lock().status.take_costs(connection);
+        let mut shared = self.shared.lock();
+        shared.status.take_costs(connection);
         let Some(session) = connection.session_mut() else { return result };
-        learn(&mut self.shared.lock().status, session);
+        learn(&mut shared.status, session);
+        drop(shared);
         // A cancel that came when the result was in has cost the connection, but
         // the message, if it was one, is safe.
         let cancelled = self.canceller.end() && session.is_open();

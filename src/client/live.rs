@@ -57,7 +57,7 @@ impl Transfer {
     #[must_use]
     pub fn estimated(&self) -> u64 {
         let left = self.total.saturating_sub(self.copied);
-        if self.copied == 0 { 0 } else { left.saturating_mul(self.elapsed) / self.copied }
+        left.saturating_mul(self.elapsed).checked_div(self.copied).unwrap_or(0)
     }
 }
 
@@ -103,11 +103,12 @@ impl Live {
 
     pub(super) fn progress(&self, octets: u64, total: u64, now: Moment) {
         if octets == 0 {
+            self.doing(Phase::Content, Activity::Write);
+            self.transferring.store(true, Relaxed);
             self.begun.store(now.0, Relaxed);
             self.total.store(total, Relaxed);
         }
         self.copied.store(octets, Relaxed);
-        self.transferring.store(true, Relaxed);
     }
 
     pub(super) fn is_running(&self) -> bool {

@@ -63,7 +63,7 @@ impl Status {
         self.tls_objection.clear();
         if let Some(connection) = connection {
             self.clock = Some(connection.clock());
-            self.spent = Spent::default();
+            self.spent.clear();
             // What an earlier session's server said is not about this one.
             self.reply.clear();
         }
@@ -89,9 +89,6 @@ impl Status {
     /// it cost when it was done last.
     pub(super) fn take_costs(&mut self, connection: &Connection) {
         let spent = connection.spent();
-        if spent.on(&[Phase::Auth]) > 0 {
-            self.spent.forget(&[Phase::Auth]);
-        }
         self.spent.add_all(spent);
         self.last_call = spent.total();
         self.octets = connection.octets();
@@ -121,6 +118,11 @@ impl Status {
     /// Takes note that the connection is gone; what was learnt of it stays readable.
     pub(super) fn take_disconnect(&mut self) {
         self.connected = false;
+    }
+
+    /// Forgets what the last login has cost: a new one is begun.
+    pub(super) fn begin_login(&mut self) {
+        self.spent.forget(&[Phase::Auth]);
     }
 
     /// Forgets the last message: a new one is begun.

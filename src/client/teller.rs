@@ -41,7 +41,6 @@ impl Observer for Teller<'_> {
     fn progress(&mut self, octets: u64, last: bool, now: Moment) {
         /// Less than this is not worth a call.
         const LEAST: u64 = 256 * 1024;
-        self.client.live.doing(Phase::Content, Activity::Write);
         self.client.live.progress(octets, self.total, now);
         if !self.sink.is_some_and(|sink| sink.wants(EventKind::Progress)) {
             return;
@@ -60,12 +59,12 @@ impl Observer for Teller<'_> {
 
 /// Which records a call has to make.
 pub(super) fn wishes(tracer: &Tracer, sink: Option<&Sink>) -> Wishes {
+    let switches = tracer.switches();
     let wants = |kind| sink.is_some_and(|sink| sink.wants(kind));
-    let traced = tracer.is_on();
     Wishes {
-        records: traced || wants(EventKind::Command) || wants(EventKind::Reply),
+        records: switches.on || wants(EventKind::Command) || wants(EventKind::Reply),
         recipients: wants(EventKind::Recipient),
-        content: traced && tracer.shows_content(),
-        secrets: tracer.shows_secrets(),
+        content: switches.on && switches.content,
+        secrets: switches.secrets,
     }
 }

@@ -80,6 +80,14 @@ pub(super) struct Tracer {
     places: Mutex<Places>,
 }
 
+/// What is wanted of the session.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Switches {
+    pub(super) on: bool,
+    pub(super) content: bool,
+    pub(super) secrets: bool,
+}
+
 #[derive(Debug, Default)]
 struct Places {
     file: Option<File>,
@@ -94,12 +102,9 @@ impl Tracer {
         self.bits.load(Relaxed) & ON != 0
     }
 
-    pub(super) fn shows_content(&self) -> bool {
-        self.bits.load(Relaxed) & CONTENT != 0
-    }
-
-    pub(super) fn shows_secrets(&self) -> bool {
-        self.bits.load(Relaxed) & SECRETS != 0
+    pub(super) fn switches(&self) -> Switches {
+        let bits = self.bits.load(Relaxed);
+        Switches { on: bits & ON != 0, content: bits & CONTENT != 0, secrets: bits & SECRETS != 0 }
     }
 
     /// Has records appended to a file from now on; to none with an empty path.

@@ -11,7 +11,7 @@ use crate::error::Result;
 ///
 /// The operation's.
 pub fn run(connection: &mut Connection, source: &mut dyn Source, observer: &mut dyn Observer) -> Result<()> {
-    observer.doing(connection.phase(), connection.activity());
+    connection.tell(observer);
     loop {
         if let Some(result) = connection.step(source, observer) {
             return result;
@@ -22,7 +22,7 @@ pub fn run(connection: &mut Connection, source: &mut dyn Source, observer: &mut 
         {
             return Err(error);
         }
-        observer.doing(connection.phase(), connection.activity());
+        connection.tell(observer);
         if let Err(error) = connection.wait(deadline) {
             return Err(connection.fail(error));
         }

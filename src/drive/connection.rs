@@ -139,7 +139,6 @@ impl Connection {
     /// it is no error: the step finds out.
     pub fn wait(&mut self, deadline: Option<Moment>) -> Result<()> {
         let left = self.timer.left(deadline);
-        self.timer.phase = self.phase();
         let waited = match &mut self.stage {
             Stage::Talking(talk) => talk.wait(left),
             _ => sys::wait(&self.watches(), left).map_err(|error| wire_error(&error, self.phase())),
@@ -192,14 +191,15 @@ impl Connection {
         }
     }
 
-    /// What it waits for.
-    #[must_use]
-    pub fn activity(&self) -> Activity {
-        match &self.stage {
-            Stage::Talking(talk) if talk.session.want() == Want::Write => Activity::Write,
+    /// Says what is being done; the time until the clock is read next is spent on it.
+    pub(super) fn tell(&mut self, observer: &mut dyn Observer) {
+        let activity = match &self.stage {
+            Stage::Talking(talk) if !talk.session.output().is_empty() => Activity::Write,
             Stage::Talking(_) => Activity::Read,
             _ => Activity::Connect,
-        }
+        };
+        self.timer.phase = self.phase();
+        observer.doing(self.timer.phase, activity);
     }
 
     /// The clock by which it goes.

@@ -37,7 +37,7 @@ impl Timer {
     pub(super) fn begin(&mut self) {
         self.now = self.clock.now();
         self.phase = Phase::Idle;
-        self.spent = Spent::default();
+        self.spent.clear();
     }
 
     pub(super) fn clock(&self) -> Clock {

@@ -1,6 +1,7 @@
 //! What went over the wire, line by line, with the secrets taken out where the line is made.
 
 use super::envelope::RecipientState;
+use super::reply::Reply;
 
 /// Who said it, or what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,13 +121,15 @@ impl Trace {
         }
     }
 
+    /// Whether [`Self::recipient`] is to be told.
+    pub(super) fn wants_recipients(&self) -> bool {
+        self.wishes.recipients
+    }
+
     /// What the server said of a recipient.
-    pub(super) fn recipient(&mut self, index: u32, address: &str, state: RecipientState, code: u16, reply: &[u8]) {
-        if self.wishes.recipients {
-            let direction = Direction::Recipient(state);
-            let record = Record::new(direction, code, address.as_bytes().to_vec());
-            self.records.push(Record { number: u64::from(index), reply: reply.to_vec(), ..record });
-        }
+    pub(super) fn recipient(&mut self, index: u32, address: &str, state: RecipientState, reply: &Reply) {
+        let record = Record::new(Direction::Recipient(state), reply.code(), address.as_bytes().to_vec());
+        self.records.push(Record { number: u64::from(index), reply: reply.text().to_vec(), ..record });
     }
 
     pub(super) fn is_empty(&self) -> bool {

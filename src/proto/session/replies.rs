@@ -169,9 +169,11 @@ impl Session {
         }
         self.mail.envelope.answer(index as usize, reply);
         self.mail.accepted += usize::from(reply.is_positive());
-        let (envelope, number) = (&self.mail.envelope, index as usize);
-        let address = envelope.recipient(number).unwrap_or_default();
-        self.trace.recipient(index, address, envelope.state(number), reply.code(), reply.text());
+        if self.trace.wants_recipients() {
+            let (envelope, number) = (&self.mail.envelope, index as usize);
+            let address = envelope.recipient(number).unwrap_or_default();
+            self.trace.recipient(index, address, envelope.state(number), reply);
+        }
     }
 
     fn on_data(&mut self) {
