@@ -12,8 +12,7 @@ from smtpclient import CallerError, ServerError
 
 def test_a_trace_and_what_a_callback_raises():
     records = []
-    refused = [("expect", b"RSET\r\n"), ("send", b"250 ok\r\n")]
-    with session(*taken(), *refused) as server, connected(server) as client:
+    with session(*taken(), ("stall",)) as server, connected(server) as client:
         client.on_trace(records.append)
         client.trace_keep = 100
         client.send_message("s@a.example", "r@b.example", b"x\r\n")
