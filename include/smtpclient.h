@@ -502,6 +502,90 @@
  */
 #define SMTP_EVENT_ERROR 0x200
 
+/**
+ * The server answered for one recipient: text is the address, result_code the reply's, and
+ * recipient, recipient_state and reply tell the rest.
+ */
+#define SMTP_EVENT_RECIPIENT 0x400
+
+/** @} */
+
+/** @name SMTP_TRACE
+ *  Bits of SMTP_PROPERTY_TRACE_FLAGS.
+ *  @{ */
+
+/**
+ * Each record is followed by a dump of its octets in hexadecimal.
+ */
+#define SMTP_TRACE_HEX 0x4
+
+/**
+ * The content of messages is written; without it, one line tells how many octets there were.
+ */
+#define SMTP_TRACE_CONTENT 0x8
+
+/** @} */
+
+/** @name SMTP_DIRECTION
+ *  Directions of SmtpTraceRecord.
+ *  @{ */
+
+/**
+ * A command of the client's; text is its line, secrets masked.
+ */
+#define SMTP_DIRECTION_CLIENT 0
+
+/**
+ * A reply; result_code and text are the server's, a login's challenges masked.
+ */
+#define SMTP_DIRECTION_SERVER 1
+
+/**
+ * Content of a message: its octets with SMTP_TRACE_CONTENT, else a text that says how many.
+ */
+#define SMTP_DIRECTION_CONTENT 2
+
+/**
+ * A remark: connected, TLS is up, failed, disconnected.
+ */
+#define SMTP_DIRECTION_NOTE 3
+
+/** @} */
+
+/** @name SMTP_STATUS
+ *  Values of SMTP_PROPERTY_STATE and SmtpGetStatus: what a client is doing.
+ *  @{ */
+
+/**
+ * Not connected.
+ */
+#define SMTP_STATUS_UNUSED 0
+
+/**
+ * Connected, and no call runs.
+ */
+#define SMTP_STATUS_IDLE 1
+
+/**
+ * The name is looked up, or the TCP connection made.
+ */
+#define SMTP_STATUS_CONNECT 2
+
+/**
+ * A call waits for the server.
+ */
+#define SMTP_STATUS_READ 3
+
+/**
+ * A call sends.
+ */
+#define SMTP_STATUS_WRITE 4
+
+/**
+ * The client says good-bye.
+ */
+#define SMTP_STATUS_DISCONNECT 5
+
 /** @} */
 
 /** @name SMTP_CLASS
@@ -531,7 +615,7 @@
 /** @} */
 
 /** @name SMTP_PHASE
- *  Values of SMTP_PROPERTY_ERROR_PHASE: what was being done.
+ *  Values of SMTP_PROPERTY_ERROR_PHASE and SMTP_PROPERTY_PHASE: what was or is being done.
  *  @{ */
 
 /**
@@ -859,6 +943,30 @@
 #define SMTP_PROPERTY_DISABLED_EXTENSIONS 50
 
 /**
+ * Text, default empty. The path of a file to which the conversation is appended as a
+ * transcript, secrets masked; empty: none. Opened when it is set, and made so that only its
+ * owner can read it. A write that fails later is left out and fails no call.
+ */
+#define SMTP_PROPERTY_TRACE_FILE 60
+
+/**
+ * Integer, default 0. How many of the last records of the conversation are kept for
+ * SMTP_PROPERTY_TRACE_TEXT, at most 10000; of more than 16 MiB the oldest go first. 0 keeps
+ * none.
+ */
+#define SMTP_PROPERTY_TRACE_KEEP 61
+
+/**
+ * Integer, default 0. What the trace has besides, SMTP_TRACE_ bits.
+ */
+#define SMTP_PROPERTY_TRACE_FLAGS 62
+
+/**
+ * Integer, default 0. INSECURE: 1 shows passwords in the trace and in events as they are sent.
+ */
+#define SMTP_PROPERTY_INSECURE_TRACE_SECRETS 63
+
+/**
  * Integer, default -1. How to log in, one of the SMTP_AUTH_ constants. What the server does not
  * offer is refused before anything is sent.
  */
@@ -1125,7 +1233,8 @@
 /**
  * Text, read only. The whole record of the last failure as a JSON object; empty if there was
  * none. Members: code, name, class, phase, what, remedy, and where they apply reply (code,
- * text, enhanced), os_error, tls_reason, address, offered (names), skipped (name, reason).
+ * text, enhanced), command, os_error, tls_reason, address, offered (names), skipped (name,
+ * reason), outcome, safe_to_retry.
  */
 #define SMTP_PROPERTY_ERROR_JSON 170
 
@@ -1140,6 +1249,129 @@
  * line: name, colon, reason.
  */
 #define SMTP_PROPERTY_ERROR_SKIPPED 172
+
+/**
+ * Integer, read only. What became of the message whose sending failed last, one of the
+ * SMTP_OUTCOME_ constants; -1 if the last failure was not of a message.
+ */
+#define SMTP_PROPERTY_ERROR_OUTCOME 173
+
+/**
+ * Integer, read only. 0 if doing again what failed last could deliver a message twice.
+ */
+#define SMTP_PROPERTY_ERROR_SAFE_TO_RETRY 174
+
+/**
+ * Text, read only. The verb of the command that the reply of the last failure answers, such as
+ * RCPT; EHLO also for HELO, DATA also for the content. Empty if no reply was the cause.
+ */
+#define SMTP_PROPERTY_ERROR_COMMAND 175
+
+/**
+ * Text, read only. The last records of the conversation as a transcript, as many as
+ * SMTP_PROPERTY_TRACE_KEEP says.
+ */
+#define SMTP_PROPERTY_TRACE_TEXT 180
+
+/**
+ * Integer, read only. What the client is doing just now, one of the SMTP_STATUS_ constants.
+ */
+#define SMTP_PROPERTY_STATE 181
+
+/**
+ * Integer, read only. What the running call is doing just now, one of the SMTP_PHASE_
+ * constants; without a call SMTP_PHASE_IDLE, or SMTP_PHASE_ARGUMENT if the client is not
+ * connected.
+ */
+#define SMTP_PROPERTY_PHASE 182
+
+/**
+ * Integer, read only. 1 while a call runs on the client.
+ */
+#define SMTP_PROPERTY_IS_BLOCKED 183
+
+/**
+ * Integer, read only. The milliseconds that the look-up of the host name took for the last
+ * connection.
+ */
+#define SMTP_PROPERTY_TIME_RESOLVE 184
+
+/**
+ * Integer, read only. The milliseconds that the TCP connection took.
+ */
+#define SMTP_PROPERTY_TIME_CONNECT 185
+
+/**
+ * Integer, read only. The milliseconds that the TLS handshake took.
+ */
+#define SMTP_PROPERTY_TIME_TLS 186
+
+/**
+ * Integer, read only. The milliseconds from the connection to the last reply to EHLO, without
+ * the TLS handshake.
+ */
+#define SMTP_PROPERTY_TIME_GREETING 187
+
+/**
+ * Integer, read only. The milliseconds that the last login took.
+ */
+#define SMTP_PROPERTY_TIME_AUTH 188
+
+/**
+ * Integer, read only. The milliseconds that MAIL, RCPT and DATA of the last message took.
+ */
+#define SMTP_PROPERTY_TIME_ENVELOPE 189
+
+/**
+ * Integer, read only. The milliseconds that the content of the last message took.
+ */
+#define SMTP_PROPERTY_TIME_CONTENT 190
+
+/**
+ * Integer, read only. The milliseconds that the reply to the end of the last message took.
+ */
+#define SMTP_PROPERTY_TIME_END 191
+
+/**
+ * Integer, read only. The milliseconds that the last call over the network took, waiting for
+ * its turn left out.
+ */
+#define SMTP_PROPERTY_TIME_TOTAL 192
+
+/**
+ * Integer, read only. The octets sent over the last connection, without what TLS adds, as of
+ * the end of the last call.
+ */
+#define SMTP_PROPERTY_BYTES_SENT 193
+
+/**
+ * Integer, read only. The octets received over the last connection, without what TLS adds, as
+ * of the end of the last call.
+ */
+#define SMTP_PROPERTY_BYTES_RECEIVED 194
+
+/**
+ * Integer, read only. The octets of content taken from their source for the message under way,
+ * or the last one.
+ */
+#define SMTP_PROPERTY_TRANSFER_BYTES 195
+
+/**
+ * Integer, read only. The milliseconds that the content of the last message took, the wait for
+ * the reply left out.
+ */
+#define SMTP_PROPERTY_TRANSFER_TIME 196
+
+/**
+ * Integer, read only. SMTP_PROPERTY_TRANSFER_BYTES in a second; a time below a millisecond
+ * counts as one.
+ */
+#define SMTP_PROPERTY_TRANSFER_RATE 197
+
+/**
+ * Text, read only. The version of the library that is loaded.
+ */
+#define SMTP_PROPERTY_VERSION 198
 
 /** @} */
 
@@ -1569,6 +1801,23 @@ typedef struct SmtpEvent {
      * For SMTP_EVENT_PROGRESS, the length of the message in octets, 0 if it is not known; else 0.
      */
     uint64_t bytes_total;
+    /**
+     * For SMTP_EVENT_RECIPIENT, the recipient's number, from 0; else 0.
+     */
+    uint32_t recipient;
+    /**
+     * For SMTP_EVENT_RECIPIENT, one of the SMTP_RECIPIENT_ constants; else 0.
+     */
+    uint32_t recipient_state;
+    /**
+     * For SMTP_EVENT_RECIPIENT, the text of the reply, its lines joined by line feeds,
+     * any octets, not NUL-terminated; else empty; never NULL.
+     */
+    const char *reply;
+    /**
+     * The length of the reply in octets.
+     */
+    size_t reply_length;
 } SmtpEvent;
 
 /**
@@ -1694,6 +1943,80 @@ typedef struct SmtpRecipient {
      */
     int32_t enhanced_detail;
 } SmtpRecipient;
+
+/**
+ * One record of the conversation. Valid during the callback only.
+ */
+typedef struct SmtpTraceRecord {
+    /**
+     * The size of this structure in octets; later versions append members.
+     */
+    uint32_t size;
+    /**
+     * One of the SMTP_DIRECTION_ constants.
+     */
+    uint32_t direction;
+    /**
+     * When the record was made, in milliseconds since the beginning of 1970, UTC.
+     */
+    uint64_t time_ms;
+    /**
+     * The server's reply code for SMTP_DIRECTION_SERVER; else 0.
+     */
+    int32_t result_code;
+    /**
+     * Always 0.
+     */
+    uint32_t reserved;
+    /**
+     * The text, any octets, without its last line end, not NUL-terminated; never NULL.
+     */
+    const char *text;
+    /**
+     * The length of the text in octets.
+     */
+    size_t text_length;
+} SmtpTraceRecord;
+
+/**
+ * A callback for records. Returns 0 to go on, anything else to cancel the
+ * running call. What SmtpEventCallback may do, it may do.
+ */
+typedef int32_t (*SmtpTraceCallback)(const struct SmtpTraceRecord *record, void *user_data);
+
+/**
+ * How far the content of a message is.
+ */
+typedef struct SmtpTransferStatus {
+    /**
+     * The size of this structure in octets, set by the caller; later versions append members.
+     */
+    uint32_t size;
+    /**
+     * 1 while the content is on its way, 0 if the members tell of the last message.
+     */
+    uint32_t active;
+    /**
+     * The length of the message in octets, 0 if it is not known.
+     */
+    uint64_t bytes_total;
+    /**
+     * How many octets were taken from its source.
+     */
+    uint64_t bytes_copied;
+    /**
+     * bytes_copied in a second; a time below a millisecond counts as one.
+     */
+    uint64_t bytes_per_second;
+    /**
+     * The milliseconds since the first octet was taken, or that the content took.
+     */
+    uint64_t time_elapsed_ms;
+    /**
+     * The milliseconds that it is likely to take yet; 0 if that cannot be told.
+     */
+    uint64_t time_estimated_ms;
+} SmtpTransferStatus;
 
 /**
  * Registers a callback for events; it takes the place of the one before.
@@ -2295,6 +2618,32 @@ int32_t SmtpCopyLastErrorString(const struct SmtpClient *client,
                                 size_t *length);
 
 /**
+ * What an error code means, and what to do about it, whoever met it. The
+ * sentence of SmtpGetLastErrorString is better where there was a failure.
+ *
+ * @param code      one of the SMTP_ERROR_ constants
+ * @param buffer    room for the text; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0; SMTP_ERROR_INVALID_PARAMETER if there is no such code;
+ *         SMTP_ERROR_BUFFER_TOO_SMALL, with the buffer filled with as much as fits
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpGetErrorString(int32_t code, char *buffer, size_t capacity, size_t *length);
+
+/**
+ * Clears the last failure, so that a later look tells of a new one only.
+ *
+ * @param client  the client; NULL clears this thread's instead
+ * @param code    0; failures are the library's to set
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER
+ *
+ * Threads: any; with a client, waits for its turn. Since 0.1.
+ */
+int32_t SmtpSetLastError(struct SmtpClient *client, int32_t code);
+
+/**
  * Sets a text property.
  *
  * @param client    the client
@@ -2352,6 +2701,153 @@ int32_t SmtpSetInteger(struct SmtpClient *client, uint32_t property, int64_t val
  * leaves the client's last error as it is. Since 0.1.
  */
 int32_t SmtpGetInteger(const struct SmtpClient *client, uint32_t property, int64_t *value);
+
+/**
+ * Registers a callback for the records of the conversation; it takes the place
+ * of the one before. Passwords are masked, and the content of messages is only
+ * counted, unless SMTP_PROPERTY_INSECURE_TRACE_SECRETS and SMTP_PROPERTY_TRACE_FLAGS
+ * say otherwise. SMTP_PROPERTY_TRACE_FILE and SMTP_PROPERTY_TRACE_KEEP work besides.
+ *
+ * @param client     the client
+ * @param callback   the function; NULL removes the one before
+ * @param user_data  passed to the callback
+ * @param destroy    called with user_data when the callback is replaced or
+ *                   removed, or the client's last call has ended after its
+ *                   release; also if this call fails. May be NULL.
+ * @return 0, or an error code
+ *
+ * Threads: any; waits for its turn. Since 0.1.
+ */
+int32_t SmtpRegisterTrace(struct SmtpClient *client,
+                          SmtpTraceCallback callback,
+                          void *user_data,
+                          SmtpDestroyCallback destroy);
+
+/**
+ * How far the content of the message under way is, or of the last one. All
+ * members are 0 before the first.
+ *
+ * @param client  the client
+ * @param status  filled in; its member size must be set before
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER if the size is not one of this structure
+ *
+ * Threads: any, also while a call runs and from within a callback. Since 0.1.
+ */
+int32_t SmtpGetTransferStatus(const struct SmtpClient *client, struct SmtpTransferStatus *status);
+
+/**
+ * What the client is doing: SMTP_PROPERTY_STATE.
+ *
+ * @param client  the client
+ * @return one of the SMTP_STATUS_ constants, or SMTP_ERROR_INVALID_HANDLE
+ *
+ * Threads: any, also while a call runs and from within a callback. Since 0.1.
+ */
+int32_t SmtpGetStatus(const struct SmtpClient *client);
+
+/**
+ * Whether the client is connected, as far as it has noticed:
+ * SMTP_PROPERTY_IS_CONNECTED.
+ *
+ * @param client  the client
+ * @return 1 or 0, or SMTP_ERROR_INVALID_HANDLE
+ *
+ * Threads: any, also while a call runs and from within a callback. Since 0.1.
+ */
+int32_t SmtpIsConnected(const struct SmtpClient *client);
+
+/**
+ * The three-digit code of the server's last reply: SMTP_PROPERTY_RESULT_CODE.
+ *
+ * @param client  the client
+ * @return the code, 0 if there was no reply, or SMTP_ERROR_INVALID_HANDLE
+ *
+ * Threads: any, also while a call runs and from within a callback. Since 0.1.
+ */
+int32_t SmtpGetResultCode(const struct SmtpClient *client);
+
+/**
+ * The text of the server's last reply, its lines joined by line feeds:
+ * SMTP_PROPERTY_RESULT_STRING.
+ *
+ * @param client    the client
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL, with the buffer filled with as
+ *         much as fits and terminated; SMTP_ERROR_INVALID_HANDLE
+ *
+ * Threads: any, also while a call runs and from within a callback. Since 0.1.
+ */
+int32_t SmtpGetResultString(const struct SmtpClient *client,
+                            char *buffer,
+                            size_t capacity,
+                            size_t *length);
+
+/**
+ * The limit of one call as a whole: SMTP_PROPERTY_TIMEOUT.
+ *
+ * In milliseconds, as every time in this library; the original's function of
+ * this name has seconds.
+ *
+ * @param client  the client
+ * @return the limit in milliseconds, 0 for none, or SMTP_ERROR_INVALID_HANDLE
+ *
+ * Threads: any, also while a call runs and from within a callback. Since 0.1.
+ */
+int32_t SmtpGetTimeout(const struct SmtpClient *client);
+
+/**
+ * Sets the limit of one call as a whole: SMTP_PROPERTY_TIMEOUT.
+ *
+ * In milliseconds, as every time in this library; the original's function of
+ * this name has seconds.
+ *
+ * @param client      the client
+ * @param timeout_ms  the limit in milliseconds; 0 is none
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER if it is more than 2147483647
+ *
+ * Threads: any; waits for its turn. Takes effect with the next call. Since 0.1.
+ */
+int32_t SmtpSetTimeout(struct SmtpClient *client, uint32_t timeout_ms);
+
+/**
+ * Which notifications are asked for: SMTP_PROPERTY_DELIVERY_OPTIONS.
+ *
+ * @param client  the client
+ * @return the SMTP_DELIVERY_ bits, or SMTP_ERROR_INVALID_HANDLE
+ *
+ * Threads: any, also while a call runs and from within a callback. Since 0.1.
+ */
+int32_t SmtpGetDeliveryOptions(const struct SmtpClient *client);
+
+/**
+ * Sets which notifications to ask for with every message:
+ * SMTP_PROPERTY_DELIVERY_OPTIONS.
+ *
+ * @param client   the client
+ * @param options  SMTP_DELIVERY_ bits; 0 leaves it to the servers
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER
+ *
+ * Threads: any; waits for its turn. Takes effect with the next call. Since 0.1.
+ */
+int32_t SmtpSetDeliveryOptions(struct SmtpClient *client, uint32_t options);
+
+/**
+ * The present date as a message's Date header has it (RFC 5322 section 3.3), such
+ * as "Mon, 23 Nov 2026 18:30:00 +0100": in local time with its offset, or in UTC
+ * if the system does not tell local time.
+ *
+ * @param buffer    room for the text and its NUL: 32 octets; NULL with capacity 0
+ *                  asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL, with the buffer filled with as
+ *         much as fits and terminated
+ *
+ * Threads: any; the environment variable TZ is read. Since 0.1.
+ */
+int32_t SmtpGetCurrentDate(char *buffer, size_t capacity, size_t *length);
 
 #ifdef __cplusplus
 }

@@ -11,7 +11,8 @@ use smtp::Smtp;
 use smtpclient::error::{Code, Error, Phase};
 use smtpclient::proto::sasl::Credentials;
 use smtpclient::proto::{
-    Config, Envelope, HostName, Mailbox, Moment, RecipientState, ReversePath, Secret, Security, Session, Timeouts, Want,
+    Config, Envelope, HostName, Mailbox, Moment, RecipientState, ReversePath, Secret, Security, Session, Timeouts,
+    Want, Wishes,
 };
 use std::io::{Read, Write};
 
@@ -35,7 +36,7 @@ fn waiting_at(phase: Phase) -> Session {
         skips_verify: false,
         withheld: Vec::new(),
     });
-    session.set_trace(true);
+    session.set_trace(Wishes { records: true, ..Wishes::default() });
     session.open(NOW);
     if phase == Phase::Greeting {
         return session;

@@ -5,7 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 use smtpclient::client::{
-    AUTH_TYPES, Access, Chunking, EVENTS, EXTENDED_OPTIONS, Kind, OPTIONS, TABLE as PROPERTIES, auth_type_number,
+    AUTH_TYPES, Access, Chunking, DIRECTIONS, EVENTS, EXTENDED_OPTIONS, Kind, OPTIONS, STATES, TABLE as PROPERTIES,
+    TRACE_FLAGS, auth_type_number,
 };
 use smtpclient::error::{Class, Phase, TABLE as ERRORS};
 use smtpclient::ffi::{SMTP_ABI_VERSION, SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY};
@@ -135,6 +136,13 @@ fn groups() -> Vec<Group> {
             "Events of SmtpRegisterEvent; bits.",
             EVENTS.iter().map(|(kind, name, doc)| ((*name).to_owned(), *kind as i64, (*doc).to_owned())).collect(),
         ),
+        group("SMTP_TRACE_", "Bits of SMTP_PROPERTY_TRACE_FLAGS.", TRACE_FLAGS.iter().map(option).collect()),
+        group("SMTP_DIRECTION_", "Directions of SmtpTraceRecord.", DIRECTIONS.iter().map(option).collect()),
+        group(
+            "SMTP_STATUS_",
+            "Values of SMTP_PROPERTY_STATE and SmtpGetStatus: what a client is doing.",
+            STATES.iter().map(|(state, name, doc)| ((*name).to_owned(), *state as i64, (*doc).to_owned())).collect(),
+        ),
         group(
             "SMTP_CLASS_",
             "Values of SMTP_PROPERTY_ERROR_CLASS: who has to act.",
@@ -142,7 +150,7 @@ fn groups() -> Vec<Group> {
         ),
         group(
             "SMTP_PHASE_",
-            "Values of SMTP_PROPERTY_ERROR_PHASE: what was being done.",
+            "Values of SMTP_PROPERTY_ERROR_PHASE and SMTP_PROPERTY_PHASE: what was or is being done.",
             Phase::ALL
                 .iter()
                 .map(|phase| (phase.name().to_owned(), *phase as i64, format!("While {}.", phase.doing())))
@@ -219,7 +227,9 @@ fn constants() -> String {
             let number = match group.prefix {
                 // A literal of the least value would be too large before its sign.
                 "SMTP_ERROR_" => format!("((int32_t)({value}))  /* {:#010X} */", value & 0xFFFF_FFFF),
-                "SMTP_OPTION_" | "SMTP_EVENT_" | "SMTP_DELIVERY_" | "SMTP_EXTOPT_" => format!("{value:#x}"),
+                "SMTP_OPTION_" | "SMTP_EVENT_" | "SMTP_DELIVERY_" | "SMTP_EXTOPT_" | "SMTP_TRACE_" => {
+                    format!("{value:#x}")
+                }
                 _ if value < 0 => format!("({value})"),
                 _ => value.to_string(),
             };
@@ -302,6 +312,9 @@ fn header() -> String {
         "command",
         "error",
         "property",
+        "trace",
+        "state",
+        "setting",
     ] {
         builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
     }

@@ -9,8 +9,8 @@ use smtpclient::error::{Class, Code, Error, Phase};
 use smtpclient::proto::sasl::Credentials;
 use smtpclient::proto::{
     CommandText, Config, DateTime, DeliverBy, Delivery, Demands, Direction, Envelope, Hold, HostName, Mailbox, Moment,
-    Outcome, RecipientDelivery, RecipientState, ReversePath, Secret, Security, Session, Timeouts, Want, Withheld,
-    split_list,
+    Outcome, RecipientDelivery, RecipientState, ReversePath, Secret, Security, Session, Timeouts, Want, Wishes,
+    Withheld, split_list,
 };
 use transcript::{Action, Transcript};
 
@@ -526,7 +526,7 @@ fn a_cancel_tells_whether_the_message_may_have_gone() {
 #[test]
 fn records_hide_the_secrets_and_nothing_else() {
     let mut player = ready("AUTH=LOGIN");
-    player.session.set_trace(true);
+    player.session.set_trace(Wishes { records: true, ..Wishes::default() });
     player.command(&Action::Auth("tim".into(), "hunter2".into()));
     player.feed(b"334 UGFzc3dvcmQ6\r\n", Pace::Whole);
     player.feed(b"235 welcome\r\n", Pace::Whole);

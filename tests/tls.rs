@@ -273,3 +273,19 @@ fn authority_files_that_cannot_be_used() {
         assert!(server.join().expect("no panic").is_err());
     }
 }
+
+/// The trace has what went through TLS as it was inside, and says when TLS was up.
+#[test]
+fn a_trace_tells_of_tls() {
+    let authority = Authority::new("traced");
+    let (port, server) = start(authority.server(Flaw::None), [before_starttls(), session()].concat());
+    let client = trusting(&authority);
+    client.set(Property::TraceKeep, 100);
+    whole_session(&client, port, Options::SECURE.0).expect("as scripted");
+    server.join().expect("no panic").expect("as scripted");
+    let text = client.text(Property::TraceText);
+    let lines: Vec<&str> = text.lines().filter_map(|line| line.split_once("Z ")).map(|(_, line)| line).collect();
+    let up = lines.iter().position(|line| line.starts_with("# TLS 1.3 is up with ")).expect("told");
+    assert_eq!((lines[up - 1], lines[up + 1]), ("S 220 go on", "C EHLO client.example"), "{text}");
+    assert!(lines[up].ends_with(", certificate verified") && text.contains("C AUTH PLAIN ********\n"), "{text}");
+}

@@ -29,6 +29,8 @@ fn script(transcript: &Transcript, by: usize) -> Vec<Step> {
     for action in &transcript.actions {
         match action {
             Action::Client(octets) => script.push(Step::Expect(octets.clone())),
+            Action::ClientMasked(beginning) => script.push(Step::ExpectLine(beginning.clone())),
+            Action::ClientOctets(count) => script.push(Step::ExpectOctets(*count)),
             Action::Server(octets) => script.extend(pieces(octets, by)),
             Action::Reconnect => script.push(Step::Accept),
             _ => {}

@@ -8,7 +8,7 @@ use smtpclient::error::{Class, Code, Error, Phase};
 use smtpclient::proto::sasl::Credentials;
 use smtpclient::proto::{
     CommandText, Config, Delivery, Direction, Envelope, HostName, Mailbox, Moment, Outcome, RecipientState,
-    ReversePath, Secret, Security, Session, Timeouts, Want,
+    ReversePath, Secret, Security, Session, Timeouts, Want, Wishes,
 };
 
 const USER: &str = "user";
@@ -129,7 +129,7 @@ pub fn play(data: &[u8]) -> Vec<String> {
         line: Vec::new(),
         results: Vec::new(),
     };
-    onlooker.session.set_trace(settings & 32 != 0);
+    onlooker.session.set_trace(Wishes { records: settings & 32 != 0, ..Wishes::default() });
     onlooker.session.open(onlooker.now);
     let mut running = true;
     while let Some(step) = choices.octet() {

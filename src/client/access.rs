@@ -1,6 +1,7 @@
 //! Properties: set when it is the caller's turn, read at any time.
 
 use super::core::Client;
+use super::live::Transfer;
 use super::property::{Access, Kind, Property, Row};
 use super::wishes::check_keyword;
 use crate::error::{Code, Error, Result, ServerReply};
@@ -25,7 +26,14 @@ impl Client {
     /// `UNKNOWN_PROPERTY`, `READ_ONLY_PROPERTY`, `INVALID_PARAMETER`, `REENTRANT`.
     pub fn set_text(&self, id: u32, value: &str) -> Result<()> {
         let row = writable(id, Kind::Text)?;
-        self.when_free(|_| self.shared.lock().settings.set_text(row.property, row.name, value))
+        self.when_free(|_| {
+            if row.property == Property::TraceFile {
+                // Not before its path has been looked at.
+                self.shared.lock().settings.clone().set_text(row.property, row.name, value)?;
+                self.tracer.open(value)?;
+            }
+            self.shared.lock().settings.set_text(row.property, row.name, value)
+        })
     }
 
     /// Sets a number.
@@ -38,7 +46,9 @@ impl Client {
         self.when_free(|_| {
             let mut shared = self.shared.lock();
             if row.property != Property::LastError {
-                return shared.settings.set_integer(row.property, row.name, value);
+                shared.settings.set_integer(row.property, row.name, value)?;
+                self.tracer.configure(&shared.settings.trace);
+                return Ok(());
             }
             if value != 0 {
                 let what = "LAST_ERROR can only be set to 0, which clears it";
@@ -56,6 +66,9 @@ impl Client {
     /// `UNKNOWN_PROPERTY`, `WRITE_ONLY_PROPERTY`.
     pub fn text(&self, id: u32) -> Result<String> {
         let row = readable(id, Kind::Text)?;
+        if row.property == Property::TraceText {
+            return Ok(self.tracer.text());
+        }
         let shared = self.shared.lock();
         let value = shared.settings.text(row.property).map(str::to_owned);
         value.or_else(|| shared.status.text(row.property)).ok_or_else(|| unknown(id, Kind::Text))
@@ -120,7 +133,33 @@ impl Client {
         let row = readable(id, Kind::Integer)?;
         let shared = self.shared.lock();
         let value = shared.settings.integer(row.property);
-        value.or_else(|| shared.status.integer(row.property)).ok_or_else(|| unknown(id, Kind::Integer))
+        drop(shared);
+        value
+            .or_else(|| self.live_integer(row.property))
+            .or_else(|| self.shared.lock().status.integer(row.property))
+            .ok_or_else(|| unknown(id, Kind::Integer))
+    }
+
+    /// How far the content of the message under way is, or of the last one.
+    #[must_use]
+    pub fn transfer(&self) -> Transfer {
+        let shared = self.shared.lock();
+        let now = shared.status.clock.map(|clock| clock.now());
+        self.live.transfer(now, shared.status.content_time())
+    }
+
+    /// What changes while a call runs.
+    fn live_integer(&self, property: Property) -> Option<i64> {
+        let connected = || self.shared.lock().status.is_connected();
+        let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        Some(match property {
+            Property::State => i64::from(self.live.state(connected())),
+            Property::Phase => i64::from(self.live.phase(connected())),
+            Property::IsBlocked => i64::from(self.live.is_running()),
+            Property::TransferBytes => whole(self.transfer().copied),
+            Property::TransferRate => whole(self.transfer().rate()),
+            _ => return None,
+        })
     }
 }
 

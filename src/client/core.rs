@@ -7,17 +7,19 @@
 use super::arguments::plan;
 use super::event::{Event, EventKind, Sink};
 use super::left_out::LeftOut;
+use super::live::Live;
 use super::login::credentials;
 use super::options::Options;
 use super::settings::Settings;
 use super::status::Status;
-use super::teller::{Teller, wants_records};
+use super::teller::{Teller, wishes};
+use super::tracer::{TraceSink, Tracer};
 use super::turn::Turn;
 use crate::drive::{Connection, NoContent, Source, run};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, Phase, Result};
 use crate::net::canceller::Canceller;
 use crate::net::sys::process_epoch;
-use crate::proto::{CommandText, Envelope, LineEndCheck, Moment, Secret, Session};
+use crate::proto::{CommandText, Envelope, LineEndCheck, Moment, Outcome, Record, Secret, Session};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +30,8 @@ pub struct Client {
     turn: Turn,
     inner: Mutex<Inner>,
     pub(super) shared: Mutex<Shared>,
+    pub(super) live: Live,
+    pub(super) tracer: Tracer,
     canceller: Arc<Canceller>,
     released: AtomicBool,
     poisoned: AtomicBool,
@@ -74,6 +78,8 @@ impl Client {
             turn: Turn::default(),
             inner: Mutex::default(),
             shared: Mutex::default(),
+            live: Live::default(),
+            tracer: Tracer::default(),
             canceller: Arc::default(),
             released: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),
@@ -108,7 +114,11 @@ impl Client {
     pub fn command(&self, verb: &str, parameters: &str) -> Result<String> {
         self.operate(|inner| {
             let text = CommandText::parse(verb, parameters)?;
-            self.run_command(inner, None, |session, now, _| session.command(&text, now), Status::take_session)?;
+            let begin = |session: &mut Session, now, _: &mut Envelope| session.command(&text, now);
+            self.run_command(inner, None, begin, Status::take_session).map_err(|mut error| {
+                error.verb = Some(text.verb().to_owned());
+                error
+            })?;
             Ok(self.shared.lock().status.reply_text())
         })
     }
@@ -170,14 +180,19 @@ impl Client {
     ///
     /// `REENTRANT` and the like.
     pub fn set_sink(&self, sink: Option<Sink>) -> Result<()> {
-        let before = self.when_free(|inner| {
-            let wants_records = sink.as_ref().is_some_and(wants_records);
-            if let Some(session) = inner.connection.as_mut().and_then(Connection::session_mut) {
-                session.set_trace(wants_records);
-            }
-            Ok(std::mem::replace(&mut inner.sink, sink.map(Arc::new)))
-        })?;
+        let before = self.when_free(|inner| Ok(std::mem::replace(&mut inner.sink, sink.map(Arc::new))))?;
         // Its destructor is the caller's: run when it is nobody's turn.
+        drop(before);
+        Ok(())
+    }
+
+    /// Sets who is told of records; the one before is let go.
+    ///
+    /// # Errors
+    ///
+    /// `REENTRANT` and the like.
+    pub fn set_trace(&self, sink: Option<TraceSink>) -> Result<()> {
+        let before = self.when_free(|_| Ok(self.tracer.set_callback(sink)))?;
         drop(before);
         Ok(())
     }
@@ -241,10 +256,16 @@ impl Client {
         }
         let mut inner = self.inner.lock();
         let result = action(&mut inner);
+        if let Err(error) = &result
+            && error.phase != Phase::Argument
+        {
+            self.note(|| format!("failed: {error}"));
+        }
         if let (Err(error), Some(sink)) = (&result, &inner.sink) {
             self.tell_failure(sink, error);
         }
         if std::mem::take(&mut inner.end_untold) {
+            self.note(|| "disconnected".to_owned());
             self.tell(inner.sink.as_ref(), &Event::plain(EventKind::Disconnect));
         }
         result
@@ -253,13 +274,27 @@ impl Client {
     /// Runs an operation that can be cancelled when it is this call's turn.
     pub(super) fn operate<T>(&self, operation: impl FnOnce(&mut Inner) -> Result<T>) -> Result<T> {
         self.when_free(|inner| {
-            let _running = Running::begin(&self.canceller);
+            let _running = Running::begin(&self.canceller, &self.live);
             // A release between the check before and here found nothing to cancel.
             if self.released.load(Ordering::Acquire) {
                 return Err(released());
             }
             operation(inner)
         })
+    }
+
+    /// Runs an operation that sends a message: if it fails, the record tells what
+    /// became of the message.
+    pub(super) fn operate_message<T>(&self, operation: impl FnOnce(&mut Inner) -> Result<T>) -> Result<T> {
+        let result = self.operate(|inner| {
+            inner.expect_no_message()?;
+            // From here on the outcome is that of this message, whatever happens.
+            self.shared.lock().status.begin_message();
+            self.live.begin_message();
+            operation(inner).map_err(|error| error.with_outcome(self.shared.lock().status.outcome()))
+        });
+        // It did not come to its turn.
+        result.map_err(|error| error.with_outcome(Outcome::NotSent))
     }
 
     pub(super) fn connect_in(
@@ -282,6 +317,9 @@ impl Client {
         let mut result = self.run(connection, inner.sink.as_ref(), &mut NoContent, timeout);
         // Also of a session that failed, the last reply stays readable.
         self.shared.lock().status.take_connection(inner.connection.as_ref());
+        if let Some(connection) = &inner.connection {
+            self.shared.lock().status.take_costs(connection);
+        }
         if result.is_ok() {
             self.tell(inner.sink.as_ref(), &Event::plain(EventKind::Connect));
         }
@@ -305,6 +343,7 @@ impl Client {
         let settings = self.shared.lock().settings.clone();
         let insecure_auth = settings.insecure_auth;
         let credentials = credentials(settings, user, password)?;
+        self.shared.lock().status.begin_login();
         let begin = |session: &mut Session, now, _: &mut Envelope| {
             session.set_insecure_auth(insecure_auth);
             session.authenticate(credentials, now)
@@ -324,11 +363,13 @@ impl Client {
         };
         if let Some(session) = connection.session_mut() {
             *session.timeouts_mut() = timeouts;
+            session.set_trace(wishes(&self.tracer, inner.sink.as_deref()));
             // In the middle of a message QUIT would be a part of it: it is dropped.
             if session.quit(now).is_ok() {
                 // Neither a refusal nor a time-out is of interest.
                 let _ = self.run(&mut connection, inner.sink.as_ref(), &mut NoContent, timeout);
             }
+            self.shared.lock().status.take_costs(&connection);
             if let Some(session) = connection.session_mut() {
                 self.shared.lock().status.take_session(session);
             }
@@ -366,6 +407,7 @@ impl Client {
                 None => shared.settings.timeout,
             }
         };
+        session.set_trace(wishes(&self.tracer, inner.sink.as_deref()));
         let gives_content = source.is_some();
         let begun = begin(session, now, &mut inner.envelope);
         if gives_content && (idle.is_err() || begun.is_err()) {
@@ -379,14 +421,16 @@ impl Client {
         begun?;
         let result = self.run(connection, inner.sink.as_ref(), source.unwrap_or(&mut NoContent), limit);
         self.learn_left_out(connection, &mut inner.left_out);
-        let renewed = connection.take_renewed();
+        let mut shared = self.shared.lock();
+        if connection.take_renewed() {
+            shared.status.take_connection(Some(connection));
+        }
+        shared.status.take_costs(connection);
         let Some(session) = connection.session_mut() else { return result };
-        learn(&mut self.shared.lock().status, session);
+        learn(&mut shared.status, session);
+        drop(shared);
         let is_open = session.is_open();
         let is_decided = gives_content && session.has_final_reply();
-        if renewed {
-            self.shared.lock().status.take_connection(inner.connection.as_ref());
-        }
         // A cancel that came when the result was in has cost the connection, but
         // the message, if it was one, is safe.
         let cancelled = self.was_cancelled(inner) && is_open;
@@ -448,6 +492,19 @@ impl Client {
         }
     }
 
+    /// Puts a record into the trace, wherever that goes.
+    pub(super) fn trace(&self, record: &Record) {
+        if self.tracer.is_on() && self.tracer.record(record) {
+            self.cancel();
+        }
+    }
+
+    fn note(&self, text: impl FnOnce() -> String) {
+        if self.tracer.is_on() {
+            self.trace(&Record::note(text()));
+        }
+    }
+
     pub(super) fn tell(&self, sink: Option<&Arc<Sink>>, event: &Event<'_>) {
         if sink.is_some_and(|sink| sink.tell(event)) {
             self.cancel();
@@ -456,18 +513,20 @@ impl Client {
 }
 
 /// Marks an operation as running, so that it can be cancelled; a panic ends it too.
-struct Running<'a>(&'a Canceller);
+struct Running<'a>(&'a Canceller, &'a Live);
 
 impl<'a> Running<'a> {
-    fn begin(canceller: &'a Canceller) -> Self {
+    fn begin(canceller: &'a Canceller, live: &'a Live) -> Self {
         canceller.begin();
-        Self(canceller)
+        live.begin_call();
+        Self(canceller, live)
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.end();
+        self.1.end_call();
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a callback is told.
 
 use crate::error::Error;
-use crate::proto::{Direction, Record};
+use crate::proto::{Direction, RecipientState, Record};
 use std::fmt;
 
 /// What happened.
@@ -23,6 +23,8 @@ pub enum EventKind {
     Reply = 0x100,
     /// A call failed, for whatever reason.
     Error = 0x200,
+    /// The server answered for one recipient.
+    Recipient = 0x400,
 }
 
 /// Every event: kind, name behind `SMTP_EVENT_`, and what the callback finds in the structure.
@@ -39,6 +41,11 @@ pub const EVENTS: &[(EventKind, &str, &str)] = &[
     (EventKind::Command, "COMMAND", "A command was queued for sending; text is its line, secrets masked."),
     (EventKind::Reply, "REPLY", "A reply came in; result_code and text are the server's, a login's challenges masked."),
     (EventKind::Error, "ERROR", "A call failed; error and text tell why. Comes behind TIMEOUT and CANCEL too."),
+    (
+        EventKind::Recipient,
+        "RECIPIENT",
+        "The server answered for one recipient: text is the address, result_code the reply's, and recipient, recipient_state and reply tell the rest.",
+    ),
 ];
 
 /// One event.
@@ -54,23 +61,42 @@ pub struct Event<'a> {
     pub text: &'a [u8],
     /// How much of the message was taken, and how long it is, in octets; 0 if not known.
     pub progress: (u64, u64),
+    /// The recipient that was answered for.
+    pub recipient: Option<Answer<'a>>,
+}
+
+/// What the server said of one recipient.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// Its number.
+    pub index: u32,
+    /// What became of it.
+    pub state: RecipientState,
+    /// The text of the reply; any octets.
+    pub reply: &'a [u8],
 }
 
 impl<'a> Event<'a> {
     /// An event that says it all by its kind.
     #[must_use]
     pub fn plain(kind: EventKind) -> Self {
-        Self { kind, error: 0, result_code: 0, text: &[], progress: (0, 0) }
+        Self { kind, error: 0, result_code: 0, text: &[], progress: (0, 0), recipient: None }
     }
 
-    /// A command or reply.
+    /// A command, a reply, or what was said of a recipient; the other records
+    /// are no events.
     #[must_use]
-    pub fn of_record(record: &'a Record) -> Self {
-        let kind = match record.direction {
-            Direction::Client => EventKind::Command,
-            Direction::Server => EventKind::Reply,
+    pub fn of_record(record: &'a Record) -> Option<Self> {
+        let (kind, recipient) = match record.direction {
+            Direction::Client => (EventKind::Command, None),
+            Direction::Server => (EventKind::Reply, None),
+            Direction::Recipient(state) => {
+                let index = u32::try_from(record.number).unwrap_or(u32::MAX);
+                (EventKind::Recipient, Some(Answer { index, state, reply: &record.reply }))
+            }
+            Direction::Content | Direction::Note => return None,
         };
-        Self { result_code: record.code, text: &record.text, ..Self::plain(kind) }
+        Some(Self { result_code: record.code, text: &record.text, recipient, ..Self::plain(kind) })
     }
 
     /// A failure, whose sentence is given.

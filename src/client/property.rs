@@ -145,6 +145,14 @@ properties! {
         "Who handed every message in at first, a mailbox, or <> if that is not known (AUTH= of MAIL, RFC 4954 section 5). Empty: nothing is said. Left out with LEAVE_OUT where the server offers no login.";
     DISABLED_EXTENSIONS DisabledExtensions 50 Text ReadWrite ""
         "Extensions that are not to be used, keywords separated by blanks, such as PIPELINING SIZE: treated as not offered from the next EHLO on.";
+    TRACE_FILE TraceFile 60 Text ReadWrite ""
+        "The path of a file to which the conversation is appended as a transcript, secrets masked; empty: none. Opened when it is set, and made so that only its owner can read it. A write that fails later is left out and fails no call.";
+    TRACE_KEEP TraceKeep 61 Integer ReadWrite "0"
+        "How many of the last records of the conversation are kept for SMTP_PROPERTY_TRACE_TEXT, at most 10000; of more than 16 MiB the oldest go first. 0 keeps none.";
+    TRACE_FLAGS TraceFlags 62 Integer ReadWrite "0"
+        "What the trace has besides, SMTP_TRACE_ bits.";
+    INSECURE_TRACE_SECRETS InsecureTraceSecrets 63 Integer ReadWrite "0"
+        "INSECURE: 1 shows passwords in the trace and in events as they are sent.";
     AUTH_TYPE AuthType 80 Integer ReadWrite "-1"
         "How to log in, one of the SMTP_AUTH_ constants. What the server does not offer is refused before anything is sent.";
     BEARER_TOKEN BearerToken 81 Text WriteOnly ""
@@ -242,11 +250,55 @@ properties! {
     ERROR_REMEDY ErrorRemedy 169 Text ReadOnly ""
         "What to do about the last failure, one sentence.";
     ERROR_JSON ErrorJson 170 Text ReadOnly ""
-        "The whole record of the last failure as a JSON object; empty if there was none. Members: code, name, class, phase, what, remedy, and where they apply reply (code, text, enhanced), os_error, tls_reason, address, offered (names), skipped (name, reason).";
+        "The whole record of the last failure as a JSON object; empty if there was none. Members: code, name, class, phase, what, remedy, and where they apply reply (code, text, enhanced), command, os_error, tls_reason, address, offered (names), skipped (name, reason), outcome, safe_to_retry.";
     ERROR_OFFERED ErrorOffered 171 Text ReadOnly ""
         "Where the last failure was that of a choice, what the server offered, one a line: login mechanisms, or extensions.";
     ERROR_SKIPPED ErrorSkipped 172 Text ReadOnly ""
         "Where the last failure was that of a choice, what was passed over, one a line: name, colon, reason.";
+    ERROR_OUTCOME ErrorOutcome 173 Integer ReadOnly "-1"
+        "What became of the message whose sending failed last, one of the SMTP_OUTCOME_ constants; -1 if the last failure was not of a message.";
+    ERROR_SAFE_TO_RETRY ErrorSafeToRetry 174 Integer ReadOnly "1"
+        "0 if doing again what failed last could deliver a message twice.";
+    ERROR_COMMAND ErrorCommand 175 Text ReadOnly ""
+        "The verb of the command that the reply of the last failure answers, such as RCPT; EHLO also for HELO, DATA also for the content. Empty if no reply was the cause.";
+    TRACE_TEXT TraceText 180 Text ReadOnly ""
+        "The last records of the conversation as a transcript, as many as SMTP_PROPERTY_TRACE_KEEP says.";
+    STATE State 181 Integer ReadOnly "0"
+        "What the client is doing just now, one of the SMTP_STATUS_ constants.";
+    PHASE Phase 182 Integer ReadOnly "0"
+        "What the running call is doing just now, one of the SMTP_PHASE_ constants; without a call SMTP_PHASE_IDLE, or SMTP_PHASE_ARGUMENT if the client is not connected.";
+    IS_BLOCKED IsBlocked 183 Integer ReadOnly "0"
+        "1 while a call runs on the client.";
+    TIME_RESOLVE TimeResolve 184 Integer ReadOnly "0"
+        "The milliseconds that the look-up of the host name took for the last connection.";
+    TIME_CONNECT TimeConnect 185 Integer ReadOnly "0"
+        "The milliseconds that the TCP connection took.";
+    TIME_TLS TimeTls 186 Integer ReadOnly "0"
+        "The milliseconds that the TLS handshake took.";
+    TIME_GREETING TimeGreeting 187 Integer ReadOnly "0"
+        "The milliseconds from the connection to the last reply to EHLO, without the TLS handshake.";
+    TIME_AUTH TimeAuth 188 Integer ReadOnly "0"
+        "The milliseconds that the last login took.";
+    TIME_ENVELOPE TimeEnvelope 189 Integer ReadOnly "0"
+        "The milliseconds that MAIL, RCPT and DATA of the last message took.";
+    TIME_CONTENT TimeContent 190 Integer ReadOnly "0"
+        "The milliseconds that the content of the last message took.";
+    TIME_END TimeEnd 191 Integer ReadOnly "0"
+        "The milliseconds that the reply to the end of the last message took.";
+    TIME_TOTAL TimeTotal 192 Integer ReadOnly "0"
+        "The milliseconds that the last call over the network took, waiting for its turn left out.";
+    BYTES_SENT BytesSent 193 Integer ReadOnly "0"
+        "The octets sent over the last connection, without what TLS adds, as of the end of the last call.";
+    BYTES_RECEIVED BytesReceived 194 Integer ReadOnly "0"
+        "The octets received over the last connection, without what TLS adds, as of the end of the last call.";
+    TRANSFER_BYTES TransferBytes 195 Integer ReadOnly "0"
+        "The octets of content taken from their source for the message under way, or the last one.";
+    TRANSFER_TIME TransferTime 196 Integer ReadOnly "0"
+        "The milliseconds that the content of the last message took, the wait for the reply left out.";
+    TRANSFER_RATE TransferRate 197 Integer ReadOnly "0"
+        "SMTP_PROPERTY_TRANSFER_BYTES in a second; a time below a millisecond counts as one.";
+    VERSION Version 198 Text ReadOnly ""
+        "The version of the library that is loaded.";
 }
 
 #[cfg(test)]

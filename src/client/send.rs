@@ -17,12 +17,7 @@ impl Client {
     /// anything is sent; `RECIPIENTS_REJECTED` if all were refused; else whatever
     /// the attempt met. [`super::Property::Outcome`] says what became of the message.
     pub fn send_message<'a>(&self, arguments: impl FnOnce() -> Result<Arguments<'a>>) -> Result<()> {
-        self.operate(|inner| {
-            inner.expect_no_message()?;
-            // From here on the outcome is that of this message, whatever happens.
-            self.shared.lock().status.begin_message();
-            self.send_in(inner, arguments()?)
-        })
+        self.operate_message(|inner| self.send_in(inner, arguments()?))
     }
 
     pub(super) fn send_in(&self, inner: &mut Inner, arguments: Arguments<'_>) -> Result<()> {

@@ -3,6 +3,7 @@
 use super::login::{auth_type_number, parse_auth_type};
 use super::options::Options;
 use super::property::Property;
+use super::tracer::{CONTENT, HEX, TraceSettings};
 use super::wishes::Wishes;
 use crate::error::{Code, Error, Result};
 use crate::proto::sasl::Mechanism;
@@ -36,6 +37,7 @@ pub(super) struct Settings {
     pub(super) wishes: Wishes,
     pub(super) timeout: u32,
     pub(super) timeouts: Timeouts,
+    pub(super) trace: TraceSettings,
 }
 
 /// When to send with BDAT.
@@ -93,6 +95,7 @@ impl Settings {
                 value.clone_into(&mut self.envelope_id);
             }
             Property::MailParameters => self.mail_parameters = ParameterList::parse(value)?,
+            Property::TraceFile => value.clone_into(&mut self.trace.file),
             _ => return self.wishes.set_text(property, value).unwrap_or_else(|| Err(not_a_setting(name))),
         }
         Ok(())
@@ -107,6 +110,7 @@ impl Settings {
             Property::LocalName => &self.local_name,
             Property::EnvelopeId => &self.envelope_id,
             Property::MailParameters => self.mail_parameters.as_str(),
+            Property::TraceFile => &self.trace.file,
             _ => return self.wishes.text(property),
         })
     }
@@ -143,6 +147,22 @@ impl Settings {
                 let bits = u32::try_from(value).map_err(|_| out_of_range(i64::from(u32::MAX)))?;
                 self.delivery = Delivery::parse(bits)?;
             }
+            Property::TraceKeep => {
+                /// See the property.
+                const MOST: u32 = 10_000;
+                let count = u32::try_from(value).ok().filter(|count| *count <= MOST);
+                self.trace.keep = count.ok_or_else(|| out_of_range(i64::from(MOST)))?;
+            }
+            Property::TraceFlags => {
+                let bits = u32::try_from(value).map_err(|_| out_of_range(i64::from(u32::MAX)))?;
+                if bits & !(HEX | CONTENT) != 0 {
+                    let what =
+                        format!("the value of {name} has bits without a meaning: {:#x}", bits & !(HEX | CONTENT));
+                    return Err(Error::caller(Code::INVALID_PARAMETER, what));
+                }
+                self.trace.flags = bits;
+            }
+            Property::InsecureTraceSecrets => self.trace.secrets = switch(value).ok_or_else(|| out_of_range(1))?,
             Property::AllOrNothing => self.all_or_nothing = switch(value).ok_or_else(|| out_of_range(1))?,
             Property::InsecureSkipVerify => self.insecure_skip_verify = switch(value).ok_or_else(|| out_of_range(1))?,
             _ => {
@@ -169,6 +189,9 @@ impl Settings {
             Property::StrictLineEnds => i64::from(self.strict_line_ends),
             Property::Smtputf8 => i64::from(self.smtputf8),
             Property::DeliveryOptions => i64::from(self.delivery.0),
+            Property::TraceKeep => i64::from(self.trace.keep),
+            Property::TraceFlags => i64::from(self.trace.flags),
+            Property::InsecureTraceSecrets => i64::from(self.trace.secrets),
             _ => {
                 let limit = || self.clone().limit_mut(property).map(|limit| i64::from(*limit));
                 return self.wishes.integer(property).or_else(limit);

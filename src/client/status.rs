@@ -3,9 +3,10 @@
 
 use super::extended::extended_options;
 use super::property::Property;
-use crate::drive::Connection;
-use crate::error::Error;
+use crate::drive::{Connection, Spent};
+use crate::error::{Error, Phase};
 use crate::net::certificate::{Certificate, fingerprint};
+use crate::net::clock::Clock;
 use crate::net::tls::TlsInfo;
 use crate::proto::{Capabilities, Envelope, Outcome, RecipientState, Reply, ReversePath, Session, queue_id};
 use std::sync::Arc;
@@ -30,7 +31,19 @@ pub(super) struct Status {
     /// The reply to the end of the last message, if there was one.
     final_reply: Reply,
     pub(super) error: Option<Arc<Error>>,
+    /// The clock of the last connection.
+    pub(super) clock: Option<Clock>,
+    /// What time was spent on: in making the last connection, in the last login,
+    /// on the last message.
+    spent: Spent,
+    /// The time of the last call, in milliseconds.
+    last_call: u64,
+    /// The octets sent and received over the last connection.
+    octets: (u64, u64),
 }
+
+/// The phases of a message.
+const MESSAGE: [Phase; 5] = [Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Content, Phase::End];
 
 impl Status {
     /// Takes over what a connection has learnt; without one, nothing is left but
@@ -47,7 +60,9 @@ impl Status {
         self.peer.clear();
         self.local.clear();
         self.tls = TlsInfo::default();
-        if connection.is_some() {
+        if let Some(connection) = connection {
+            self.clock = Some(connection.clock());
+            self.spent.clear();
             // What an earlier session's server said is not about this one.
             self.reply.clear();
         }
@@ -65,6 +80,29 @@ impl Status {
         self.tls = connection.tls_info().cloned().unwrap_or_default();
     }
 
+    /// Takes over what the last call has cost. What a call did not do keeps what
+    /// it cost when it was done last.
+    pub(super) fn take_costs(&mut self, connection: &Connection) {
+        let spent = connection.spent();
+        self.spent.add_all(spent);
+        self.last_call = spent.total();
+        self.octets = connection.octets();
+    }
+
+    /// What became of the last message.
+    pub(super) fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// The milliseconds that the content of the last message took.
+    pub(super) fn content_time(&self) -> u64 {
+        self.spent.on(&[Phase::Content])
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
     /// Takes over what the last command has changed; allocates nothing in the long run.
     pub(super) fn take_session(&mut self, session: &mut Session) {
         self.connected = session.is_open();
@@ -77,11 +115,17 @@ impl Status {
         self.connected = false;
     }
 
+    /// Forgets what the last login has cost: a new one is begun.
+    pub(super) fn begin_login(&mut self) {
+        self.spent.forget(&[Phase::Auth]);
+    }
+
     /// Forgets the last message: a new one is begun.
     pub(super) fn begin_message(&mut self) {
         self.outcome = Outcome::NotSent;
         self.envelope.begin(ReversePath::Null);
         self.final_reply.clear();
+        self.spent.forget(&MESSAGE);
     }
 
     /// Takes over what the sending of a message has changed.
@@ -154,6 +198,8 @@ impl Status {
             Property::ErrorReply => reply.map(|reply| reply.text.clone()).unwrap_or_default(),
             Property::ErrorTlsReason => error.and_then(|error| error.tls_reason.clone()).unwrap_or_default(),
             Property::ErrorAddress => error.and_then(|error| error.address.clone()).unwrap_or_default(),
+            Property::ErrorCommand => error.map(|error| error.command().to_owned()).unwrap_or_default(),
+            Property::Version => env!("CARGO_PKG_VERSION").to_owned(),
             Property::ErrorJson => error.map(Error::to_json).unwrap_or_default(),
             Property::ErrorRemedy => error.map(|error| error.remedy().to_owned()).unwrap_or_default(),
             _ => return None,
@@ -186,12 +232,34 @@ impl Status {
                 error.and_then(|error| error.reply.as_ref()).map_or(0, |reply| i64::from(reply.code))
             }
             Property::ErrorOs => error.map_or(0, |error| i64::from(error.os_error)),
-            _ => return None,
+            Property::ErrorOutcome => error.and_then(|error| error.outcome).map_or(-1, |outcome| outcome as i64),
+            Property::ErrorSafeToRetry => {
+                i64::from(error.and_then(|error| error.outcome).is_none_or(Outcome::safe_to_retry))
+            }
+            _ => return self.cost(property),
         })
     }
 
     fn certificate(&self) -> Certificate {
         Certificate::read(&self.tls.certificate)
+    }
+
+    fn cost(&self, property: Property) -> Option<i64> {
+        let count = match property {
+            Property::TimeResolve => self.spent.on(&[Phase::Resolve]),
+            Property::TimeConnect => self.spent.on(&[Phase::Connect]),
+            Property::TimeTls => self.spent.on(&[Phase::Tls]),
+            Property::TimeGreeting => self.spent.on(&[Phase::Greeting, Phase::Ehlo, Phase::StartTls]),
+            Property::TimeAuth => self.spent.on(&[Phase::Auth]),
+            Property::TimeEnvelope => self.spent.on(&[Phase::Mail, Phase::Rcpt, Phase::Data]),
+            Property::TimeContent | Property::TransferTime => self.content_time(),
+            Property::TimeEnd => self.spent.on(&[Phase::End]),
+            Property::TimeTotal => self.last_call,
+            Property::BytesSent => self.octets.0,
+            Property::BytesReceived => self.octets.1,
+            _ => return None,
+        };
+        Some(i64::try_from(count).unwrap_or(i64::MAX))
     }
 
     fn count(&self, states: &[RecipientState]) -> i64 {

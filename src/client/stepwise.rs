@@ -17,9 +17,7 @@ impl Client {
     /// `MESSAGE_OPEN` if another was begun; `SENDER_REJECTED`; else whatever the
     /// attempt met.
     pub fn create_message(&self, sender: &str, size: Option<u64>) -> Result<()> {
-        self.operate(|inner| {
-            inner.expect_no_message()?;
-            self.shared.lock().status.begin_message();
+        self.operate_message(|inner| {
             inner.expect_connection()?;
             fill_sender(&mut inner.envelope, sender)?;
             fill_wishes(&mut inner.envelope, &self.shared.lock().settings)?;
@@ -39,7 +37,7 @@ impl Client {
     /// `RECIPIENT_REJECTED`, after which the message is still open; else whatever
     /// the attempt met.
     pub fn add_recipient(&self, address: &str) -> Result<()> {
-        self.operate(|inner| {
+        self.operate_step(|inner| {
             with_mailbox(address, |mailbox| {
                 let own = self.shared.lock().settings.wishes.of_recipient(mailbox.as_str()).cloned();
                 let begin = |session: &mut Session, now, _: &mut _| session.add_recipient(mailbox, own, now);
@@ -55,7 +53,7 @@ impl Client {
     /// `NO_MESSAGE_OPEN`, `NO_RECIPIENTS`, `FILE` before anything is sent;
     /// `DATA_REJECTED`, or whatever the attempt met.
     pub fn append_message<'a>(&self, content: impl FnOnce() -> Result<Content<'a>>) -> Result<()> {
-        self.operate(|inner| {
+        self.operate_step(|inner| {
             let is_strict = inner.is_strict(self);
             match content()? {
                 Content::Memory(octets) => self.append(inner, &mut Memory::new(octets), is_strict),
@@ -78,12 +76,17 @@ impl Client {
     ///
     /// As [`Self::send_message`], and `NO_MESSAGE_OPEN`.
     pub fn close_message(&self) -> Result<()> {
-        self.operate(|inner| {
+        self.operate_step(|inner| {
             if inner.is_strict(self) {
                 inner.line_ends.finish()?;
             }
             self.take_content(inner, &mut NoContent, true)
         })
+    }
+
+    /// Runs a step of a message: if it fails, the record tells what has become of it.
+    fn operate_step(&self, step: impl FnOnce(&mut Inner) -> Result<()>) -> Result<()> {
+        self.operate(|inner| step(inner).map_err(|error| error.with_outcome(self.shared.lock().status.outcome())))
     }
 
     /// Content that can be had twice is looked at before anything of it is sent.

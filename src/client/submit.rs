@@ -30,9 +30,7 @@ impl Client {
     ///
     /// Those of each step; once the message was accepted there is none.
     pub fn submit<'a>(&self, request: impl FnOnce() -> Result<(Server<'a>, Arguments<'a>)>) -> Result<()> {
-        self.operate(|inner| {
-            inner.expect_no_message()?;
-            self.shared.lock().status.begin_message();
+        self.operate_message(|inner| {
             let (server, arguments) = request()?;
             inner.more_follows = true;
             let result = self.submit_in(inner, server, arguments);

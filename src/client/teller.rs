@@ -1,15 +1,18 @@
-//! Tells the caller's callback of what happens while a call runs.
+//! Tells the caller's callbacks, and whoever looks, of what happens while a call runs.
 
 use super::core::Client;
 use super::event::{Event, EventKind, Sink};
-use crate::drive::Observer;
-use crate::proto::Record;
+use super::tracer::Tracer;
+use crate::drive::{Activity, Observer};
+use crate::error::Phase;
+use crate::proto::{Moment, Record, Wishes};
 use std::sync::Arc;
 
-/// Passes records on as events.
+/// Passes records on as events and to the trace.
 pub(super) struct Teller<'a> {
     client: &'a Client,
     sink: Option<&'a Arc<Sink>>,
+    wishes: Wishes,
     /// The length of the message; 0 if it is not known.
     total: u64,
     /// What was told of its progress last.
@@ -18,22 +21,27 @@ pub(super) struct Teller<'a> {
 
 impl<'a> Teller<'a> {
     pub(super) fn new(client: &'a Client, sink: Option<&'a Arc<Sink>>, total: u64) -> Self {
-        Self { client, sink, total, told: 0 }
+        let wishes = wishes(&client.tracer, sink.map(|sink| &**sink));
+        Self { client, sink, wishes, total, told: 0 }
     }
 }
 
 impl Observer for Teller<'_> {
-    fn wants_records(&self) -> bool {
-        self.sink.is_some_and(|sink| wants_records(sink))
+    fn wishes(&self) -> Wishes {
+        self.wishes
     }
 
     fn record(&mut self, record: &Record) {
-        self.client.tell(self.sink, &Event::of_record(record));
+        self.client.trace(record);
+        if let Some(event) = Event::of_record(record) {
+            self.client.tell(self.sink, &event);
+        }
     }
 
-    fn progress(&mut self, octets: u64, last: bool) {
+    fn progress(&mut self, octets: u64, last: bool, now: Moment) {
         /// Less than this is not worth a call.
         const LEAST: u64 = 256 * 1024;
+        self.client.live.progress(octets, self.total, now);
         if !self.sink.is_some_and(|sink| sink.wants(EventKind::Progress)) {
             return;
         }
@@ -43,9 +51,20 @@ impl Observer for Teller<'_> {
             self.client.tell(self.sink, &event);
         }
     }
+
+    fn doing(&mut self, phase: Phase, activity: Activity) {
+        self.client.live.doing(phase, activity);
+    }
 }
 
-/// Whether somebody wants to be told of commands and replies.
-pub(super) fn wants_records(sink: &Sink) -> bool {
-    sink.wants(EventKind::Command) || sink.wants(EventKind::Reply)
+/// Which records a call has to make.
+pub(super) fn wishes(tracer: &Tracer, sink: Option<&Sink>) -> Wishes {
+    let switches = tracer.switches();
+    let wants = |kind| sink.is_some_and(|sink| sink.wants(kind));
+    Wishes {
+        records: switches.on || wants(EventKind::Command) || wants(EventKind::Reply),
+        recipients: wants(EventKind::Recipient),
+        content: switches.on && switches.content,
+        secrets: switches.secrets,
+    }
 }

@@ -11,6 +11,7 @@ use crate::error::Result;
 ///
 /// The operation's.
 pub fn run(connection: &mut Connection, source: &mut dyn Source, observer: &mut dyn Observer) -> Result<()> {
+    connection.tell(observer);
     loop {
         if let Some(result) = connection.step(source, observer) {
             return result;
@@ -21,6 +22,7 @@ pub fn run(connection: &mut Connection, source: &mut dyn Source, observer: &mut 
         {
             return Err(error);
         }
+        connection.tell(observer);
         if let Err(error) = connection.wait(deadline) {
             return Err(connection.fail(error));
         }

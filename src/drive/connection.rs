@@ -1,12 +1,15 @@
 //! One connection from the look-up of its name to its end, and the step
 //! function that all drivers share.
 
-use super::observer::Observer;
+use super::local_name::default_local_name;
+use super::observer::{Activity, Observer};
 use super::plan::Plan;
 use super::source::Source;
+use super::spent::Spent;
 use super::timer::Timer;
 use crate::error::{Code, Error, Phase, Result};
 use crate::net::canceller::{Canceller, Target};
+use crate::net::clock::Clock;
 use crate::net::peer::Peer;
 use crate::net::race::Race;
 use crate::net::random::nonce;
@@ -18,7 +21,7 @@ use crate::net::tls::TlsInfo;
 use crate::net::trust::{Policy, Trust};
 use crate::net::waker::Waker;
 use crate::net::wire_error;
-use crate::proto::{Config, HostName, Moment, OUTPUT_CHUNK, Security, Session, Want};
+use crate::proto::{Config, Moment, OUTPUT_CHUNK, Record, Security, Session, Want};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -43,6 +46,8 @@ struct Talk {
     tls_info: Option<TlsInfo>,
     /// Octets written since something was last looked for to read.
     unread: usize,
+    /// Octets received, without what TLS adds.
+    received: u64,
 }
 
 /// A connection; see the module.
@@ -232,6 +237,38 @@ impl Connection {
         }
     }
 
+    /// Says what is being done; the time until the clock is read next is spent on it.
+    pub(super) fn tell(&mut self, observer: &mut dyn Observer) {
+        let activity = match &self.stage {
+            Stage::Talking(talk) if !talk.session.output().is_empty() => Activity::Write,
+            Stage::Talking(_) => Activity::Read,
+            _ => Activity::Connect,
+        };
+        self.timer.phase = self.phase();
+        observer.doing(self.timer.phase, activity);
+    }
+
+    /// The clock by which it goes.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.timer.clock()
+    }
+
+    /// What the present call has spent its time on.
+    #[must_use]
+    pub fn spent(&self) -> &Spent {
+        &self.timer.spent
+    }
+
+    /// The octets sent and received so far, without what TLS adds.
+    #[must_use]
+    pub fn octets(&self) -> (u64, u64) {
+        match &self.stage {
+            Stage::Talking(talk) => (talk.session.octets_sent(), talk.received),
+            _ => (0, 0),
+        }
+    }
+
     /// The time when the last wait ended.
     #[must_use]
     pub fn now(&self) -> Moment {
@@ -240,7 +277,7 @@ impl Connection {
 
     /// Reads the clock: to be called before an operation is begun.
     pub fn read_clock(&mut self) -> Moment {
-        self.timer.read();
+        self.timer.begin();
         self.timer.now
     }
 
@@ -323,6 +360,7 @@ impl Connection {
         if let Err(error) = talk.stream.receive() {
             talk.session.handle_failure(error);
         }
+        talk.received += talk.stream.input().len() as u64;
         talk.session.handle_input(talk.stream.input(), self.timer.now);
         talk.stream.take_input();
         if talk.stream.has_ended() && talk.session.is_open() {
@@ -363,9 +401,10 @@ impl Connection {
             Some(mut left) => left.renewed(config, nonce()?),
             None => Session::new(config),
         };
-        session.set_trace(observer.wants_records());
+        session.set_trace(observer.wishes());
+        note(observer, || format!("connected to {peer} ({})", self.plan.host));
         session.open(self.timer.now);
-        self.stage = Stage::Talking(Box::new(Talk { stream, session, peer, tls_info: None, unread: 0 }));
+        self.stage = Stage::Talking(Box::new(Talk { stream, session, peer, tls_info: None, unread: 0, received: 0 }));
         Ok(())
     }
 }
@@ -388,6 +427,7 @@ impl Talk {
         loop {
             // What comes along with the end of a handshake waits until it is reported.
             if !self.stream.input().is_empty() && self.session.want() != Want::Tls {
+                self.received += self.stream.input().len() as u64;
                 self.session.handle_input(self.stream.input(), timer.now);
                 self.stream.take_input();
             }
@@ -401,7 +441,7 @@ impl Talk {
                 Want::Done => return self.session.take_result(),
                 Want::Content => self.take_content(source, observer, timer),
                 Want::Write => self.write(timer),
-                Want::Tls => self.handshake(plan, timer.now),
+                Want::Tls => self.handshake(plan, observer, timer.now),
                 Want::Rewind => source.rewind().map(|()| {
                     self.session.handle_rewound();
                     true
@@ -438,8 +478,9 @@ impl Talk {
         timer: &mut Timer,
     ) -> Result<bool> {
         if self.session.content_octets() == 0 {
-            observer.progress(0, false);
+            observer.progress(0, false, timer.now);
         }
+        timer.phase = Phase::Content;
         let slow = source.may_wait();
         let piece = source.next()?;
         if slow {
@@ -456,7 +497,7 @@ impl Talk {
         } else {
             self.session.content(piece, timer.now);
         }
-        observer.progress(self.session.content_octets(), last);
+        observer.progress(self.session.content_octets(), last, timer.now);
         Ok(true)
     }
 
@@ -467,6 +508,7 @@ impl Talk {
             Ok(count) => {
                 // A long message may go out without a single wait.
                 if count >= OUTPUT_CHUNK / 2 {
+                    timer.phase = self.session.phase();
                     timer.read();
                 }
                 self.session.handle_written(count, timer.now);
@@ -479,6 +521,7 @@ impl Talk {
             // The server may have said why before it hung up.
             Err(error) => match self.stream.receive() {
                 Ok(_) if !self.stream.input().is_empty() => {
+                    self.received += self.stream.input().len() as u64;
                     self.session.handle_input(self.stream.input(), timer.now);
                     self.stream.take_input();
                     Err(error)
@@ -512,7 +555,7 @@ impl Talk {
     }
 
     /// True once TLS is up.
-    fn handshake(&mut self, plan: &Plan, now: Moment) -> Result<bool> {
+    fn handshake(&mut self, plan: &Plan, observer: &mut dyn Observer, now: Moment) -> Result<bool> {
         if !self.stream.is_tls() {
             let policy = match plan.security {
                 _ if plan.insecure_skip_verify => Policy::Ignore,
@@ -525,6 +568,10 @@ impl Talk {
         let Some(info) = self.stream.handshake()? else { return Ok(false) };
         // Who switched the check off has said that this server may be trusted.
         let trusted = info.verified || plan.insecure_skip_verify;
+        note(observer, || {
+            let checked = if info.verified { "verified" } else { "not verified" };
+            format!("{} is up with {}, certificate {checked}", info.protocol, info.cipher)
+        });
         self.tls_info = Some(info);
         self.session.handle_tls(trusted, now);
         Ok(true)
@@ -535,17 +582,13 @@ impl Talk {
     }
 }
 
-fn cancel_error(phase: Phase) -> Box<Error> {
-    Error::new(Code::CANCELLED, phase, format!("the operation was cancelled while {}", phase.doing()))
+/// A remark among the records, if anybody wants them.
+fn note(observer: &mut dyn Observer, text: impl FnOnce() -> String) {
+    if observer.wishes().records {
+        observer.record(&Record::note(text()));
+    }
 }
 
-/// RFC 5321 section 4.1.4: the full name of this machine, or else its address.
-/// A name without a dot is not a full one, and no look-up is worth its time here.
-fn default_local_name(stream: &Stream) -> HostName {
-    let name = sys::machine_name().filter(|name| name.contains('.') && !name.starts_with("localhost."));
-    if let Some(name) = name.and_then(|name| HostName::parse(&name).ok()) {
-        return name;
-    }
-    let unspecified = std::net::IpAddr::from([127, 0, 0, 1]);
-    HostName::literal(stream.local_address().map_or(unspecified, |address| address.ip()))
+fn cancel_error(phase: Phase) -> Box<Error> {
+    Error::new(Code::CANCELLED, phase, format!("the operation was cancelled while {}", phase.doing()))
 }

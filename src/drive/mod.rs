@@ -5,13 +5,16 @@
 
 mod blocking;
 mod connection;
+mod local_name;
 mod observer;
 mod plan;
 mod source;
+mod spent;
 mod timer;
 
 pub use blocking::run;
 pub use connection::Connection;
-pub use observer::Observer;
+pub use observer::{Activity, Observer};
 pub use plan::Plan;
 pub use source::{Checked, File, Memory, NoContent, Reader, Source};
+pub use spent::Spent;

@@ -1,16 +1,31 @@
 //! Who is told what goes over the wire.
 
-use crate::proto::Record;
+use crate::error::Phase;
+use crate::proto::{Moment, Record, Wishes};
+
+/// What the driver is about to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// The connection is being made.
+    Connect,
+    /// The server is to say something.
+    Read,
+    /// There is something to send.
+    Write,
+}
 
 /// Told of every command and reply, with the secrets masked.
 pub trait Observer {
-    /// Whether to make records at all.
-    fn wants_records(&self) -> bool;
+    /// Which records to make at all.
+    fn wishes(&self) -> Wishes;
 
-    /// One command or reply.
+    /// One command, reply, piece of content or remark.
     fn record(&mut self, record: &Record);
 
     /// So many octets of the message were taken from its source; `last` when it
     /// is at its end.
-    fn progress(&mut self, octets: u64, last: bool);
+    fn progress(&mut self, octets: u64, last: bool, now: Moment);
+
+    /// What is being done, told at the beginning and before every wait.
+    fn doing(&mut self, phase: Phase, activity: Activity);
 }

@@ -1,6 +1,7 @@
 //! The time of a connection: read no more often than needed, and the end of the
 //! present call.
 
+use super::spent::Spent;
 use crate::error::{Code, Error, Phase};
 use crate::net::clock::Clock;
 use crate::proto::Moment;
@@ -11,6 +12,10 @@ pub(super) struct Timer {
     clock: Clock,
     /// The last reading: when the last wait ended.
     pub(super) now: Moment,
+    /// What the time until the next reading is spent on.
+    pub(super) phase: Phase,
+    /// What the present call has spent its time on.
+    pub(super) spent: Spent,
     /// When the present call has had its time, and how many milliseconds that was.
     limit: Option<(Moment, u32)>,
 }
@@ -18,12 +23,25 @@ pub(super) struct Timer {
 impl Timer {
     pub(super) fn start() -> Self {
         let clock = Clock::start();
-        Self { clock, now: clock.now(), limit: None }
+        Self { clock, now: clock.now(), phase: Phase::Idle, spent: Spent::default(), limit: None }
     }
 
     /// Reads the clock.
     pub(super) fn read(&mut self) {
+        let before = self.now;
         self.now = self.clock.now();
+        self.spent.add(self.phase, self.now - before);
+    }
+
+    /// Reads the clock for a call that begins now.
+    pub(super) fn begin(&mut self) {
+        self.now = self.clock.now();
+        self.phase = Phase::Idle;
+        self.spent.clear();
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// Bounds what begins now; 0 is no limit.

@@ -7,9 +7,11 @@
 #![forbid(unsafe_code)]
 
 mod code;
+mod outcome;
 mod record;
 
 pub use code::{Class, Code, Entry, TABLE};
+pub use outcome::Outcome;
 pub use record::{Error, Phase, ServerReply};
 
 /// The result of anything that can fail here. The record is boxed: it is large and rare.

@@ -1,6 +1,6 @@
 //! The record of one failure: every fact as a field, and one sentence made from them.
 
-use super::{Class, Code};
+use super::{Class, Code, Outcome};
 use std::fmt;
 
 /// What the client was doing when it failed.
@@ -112,6 +112,23 @@ impl Phase {
             Self::Command => "waiting for the reply to a command",
         }
     }
+
+    /// The verb of the command that a reply in this phase answers; empty where
+    /// there is none, or more than one.
+    #[must_use]
+    pub fn verb(self) -> &'static str {
+        match self {
+            Self::Ehlo => "EHLO",
+            Self::StartTls => "STARTTLS",
+            Self::Auth => "AUTH",
+            Self::Mail => "MAIL",
+            Self::Rcpt => "RCPT",
+            Self::Data | Self::Content | Self::End => "DATA",
+            Self::Reset => "RSET",
+            Self::Quit => "QUIT",
+            _ => "",
+        }
+    }
 }
 
 /// The server's reply that an error is about.
@@ -149,6 +166,10 @@ pub struct Error {
     pub offered: Vec<String>,
     /// What was passed over, and why.
     pub skipped: Vec<(String, String)>,
+    /// The verb of the caller's own command, if it was one.
+    pub verb: Option<String>,
+    /// What became of the message, if it was the sending of one that failed.
+    pub outcome: Option<Outcome>,
 }
 
 impl Error {
@@ -174,6 +195,8 @@ impl Error {
             address: None,
             offered: Vec::new(),
             skipped: Vec::new(),
+            verb: None,
+            outcome: None,
         })
     }
 
@@ -220,6 +243,24 @@ impl Error {
         self
     }
 
+    /// The same failure with what became of the message, unless that is known already.
+    #[must_use]
+    pub fn with_outcome(mut self: Box<Self>, outcome: Outcome) -> Box<Self> {
+        self.outcome.get_or_insert(outcome);
+        self
+    }
+
+    /// The verb of the command that the server's reply answers; empty without a
+    /// reply, or if it answers none.
+    #[must_use]
+    pub fn command(&self) -> &str {
+        match (&self.reply, &self.verb) {
+            (None, _) => "",
+            (Some(_), Some(verb)) => verb,
+            (Some(_), None) => self.phase.verb(),
+        }
+    }
+
     /// The advice: this error's own, or the table's.
     #[must_use]
     pub fn remedy(&self) -> &str {
@@ -247,6 +288,9 @@ impl Error {
             }
             json.push('}');
         }
+        if !self.command().is_empty() {
+            json += &format!(",\"command\":{}", quoted(self.command()));
+        }
         if self.os_error != 0 {
             json += &format!(",\"os_error\":{}", self.os_error);
         }
@@ -265,6 +309,9 @@ impl Error {
             };
             let members: Vec<_> = self.skipped.iter().map(member).collect();
             json += &format!(",\"skipped\":[{}]", members.join(","));
+        }
+        if let Some(outcome) = self.outcome {
+            json += &format!(",\"outcome\":\"{}\",\"safe_to_retry\":{}", outcome.name(), outcome.safe_to_retry());
         }
         json.push('}');
         json
@@ -339,10 +386,11 @@ mod tests {
     fn json() {
         let error = Error::new(Code::SENDER_REJECTED, Phase::Mail, "a \"b\" \\ \u{e9}")
             .with_reply(ServerReply { code: 550, enhanced: Some((5, 7, 1)), text: "no\nnot\u{7} you".into() })
-            .with_remedy("Ask.");
+            .with_remedy("Ask.")
+            .with_outcome(Outcome::RejectedPermanent);
         assert_eq!(
             error.to_json(),
-            r#"{"code":-2147200757,"name":"SMTP_ERROR_SENDER_REJECTED","class":"SERVER","phase":"MAIL","what":"a \"b\" \\ \u00e9","remedy":"Ask.","reply":{"code":550,"text":"no\nnot\u0007 you","enhanced":"5.7.1"}}"#.replace("\\u00e9", "\u{e9}")
+            r#"{"code":-2147200757,"name":"SMTP_ERROR_SENDER_REJECTED","class":"SERVER","phase":"MAIL","what":"a \"b\" \\ \u00e9","remedy":"Ask.","reply":{"code":550,"text":"no\nnot\u0007 you","enhanced":"5.7.1"},"command":"MAIL","outcome":"REJECTED_PERMANENT","safe_to_retry":true}"#.replace("\\u00e9", "\u{e9}")
         );
     }
 

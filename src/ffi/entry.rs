@@ -55,6 +55,11 @@ pub(super) fn last_failure() -> Option<Arc<Error>> {
     LAST.try_with(|last| last.borrow().clone()).ok().flatten()
 }
 
+/// Forgets the failure of this thread's last call.
+pub(super) fn clear_last_failure() {
+    keep(None);
+}
+
 fn finish(outcome: Result<i32>, client: Option<&Client>) -> i32 {
     match outcome {
         Ok(value) => {

@@ -26,6 +26,15 @@ pub struct SmtpEvent {
     pub bytes_copied: u64,
     /// For SMTP_EVENT_PROGRESS, the length of the message in octets, 0 if it is not known; else 0.
     pub bytes_total: u64,
+    /// For SMTP_EVENT_RECIPIENT, the recipient's number, from 0; else 0.
+    pub recipient: u32,
+    /// For SMTP_EVENT_RECIPIENT, one of the SMTP_RECIPIENT_ constants; else 0.
+    pub recipient_state: u32,
+    /// For SMTP_EVENT_RECIPIENT, the text of the reply, its lines joined by line feeds,
+    /// any octets, not NUL-terminated; else empty; never NULL.
+    pub reply: *const c_char,
+    /// The length of the reply in octets.
+    pub reply_length: usize,
 }
 
 /// A callback. Returns 0 to go on, anything else to cancel the running call.
@@ -64,7 +73,7 @@ pub unsafe extern "C" fn SmtpRegisterEvent(
     user_data: *mut c_void,
     destroy: SmtpDestroyCallback,
 ) -> i32 {
-    let user = User { data: user_data, destroy };
+    let user = User::new(user_data, destroy);
     on_client(client, |client| {
         let known = EVENTS.iter().fold(0, |all, (kind, _, _)| all | *kind as u32);
         if mask & !known != 0 {
@@ -75,7 +84,8 @@ pub unsafe extern "C" fn SmtpRegisterEvent(
             Sink::new(
                 mask,
                 Box::new(move |event: &Event<'_>| {
-                    let user = &user;
+                    let answer = event.recipient;
+                    let reply = answer.map_or(&[][..], |answer| answer.reply);
                     let event = SmtpEvent {
                         size: u32::try_from(size_of::<SmtpEvent>()).unwrap_or(u32::MAX),
                         event: event.kind as u32,
@@ -85,9 +95,13 @@ pub unsafe extern "C" fn SmtpRegisterEvent(
                         text_length: event.text.len(),
                         bytes_copied: event.progress.0,
                         bytes_total: event.progress.1,
+                        recipient: answer.map_or(0, |answer| answer.index),
+                        recipient_state: answer.map_or(0, |answer| answer.state as u32),
+                        reply: reply.as_ptr().cast(),
+                        reply_length: reply.len(),
                     };
                     // SAFETY: a live structure, and the data that belongs to this callback.
-                    unsafe { callback(&raw const event, user.data) != 0 }
+                    unsafe { callback(&raw const event, user.data()) != 0 }
                 }),
             )
         });
@@ -97,9 +111,20 @@ pub unsafe extern "C" fn SmtpRegisterEvent(
 }
 
 /// The caller's data, destroyed with this.
-struct User {
+pub(super) struct User {
     data: *mut c_void,
     destroy: SmtpDestroyCallback,
+}
+
+impl User {
+    pub(super) fn new(data: *mut c_void, destroy: SmtpDestroyCallback) -> Self {
+        Self { data, destroy }
+    }
+
+    /// What the callback gets; a method, so that a closure takes the whole.
+    pub(super) fn data(&self) -> *mut c_void {
+        self.data
+    }
 }
 
 // SAFETY: the data is only ever passed to the caller's own functions, which are

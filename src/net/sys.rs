@@ -101,6 +101,32 @@ pub fn machine_name() -> Option<String> {
     std::str::from_utf8(&buffer[..end]).ok().map(str::to_owned)
 }
 
+/// How many seconds local time is ahead of UTC at a time given in seconds since
+/// the beginning of 1970; `None` if the system cannot tell.
+#[must_use]
+pub fn local_offset(seconds: i64) -> Option<i32> {
+    let time = libc::time_t::try_from(seconds).ok()?;
+    let mut parts = MaybeUninit::<libc::tm>::uninit();
+    // SAFETY: a live integer, and room for the parts.
+    if unsafe { libc::localtime_r(&raw const time, parts.as_mut_ptr()) }.is_null() {
+        return None;
+    }
+    // SAFETY: written, since the call succeeded.
+    i32::try_from(unsafe { parts.assume_init() }.tm_gmtoff).ok()
+}
+
+/// Opens a file to append lines to; one that is made can be read by its owner
+/// only. Never waits for the other end of a pipe.
+///
+/// # Errors
+///
+/// What `open` says.
+pub fn open_log(path: &str) -> io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true).mode(0o600).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+}
+
 /// A number that is the same as long as this is the same process, and another in
 /// a forked child. Costs no system call where the kernel can wipe a page at fork.
 #[must_use]

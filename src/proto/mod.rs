@@ -51,4 +51,4 @@ pub use reply::{Reply, ReplyParser};
 pub use secret::Secret;
 pub use session::{Config, Security, Session, Want};
 pub use timeouts::Timeouts;
-pub use trace::{Direction, Record};
+pub use trace::{Direction, Record, Wishes};

@@ -52,7 +52,8 @@ static int32_t write_log(const SmtpEvent *event, void *user_data)
     CHECK(event->size >= sizeof *event);
     CHECK(event->text != NULL && event->text_length < sizeof text);
     CHECK(is_error == (event->error != 0));
-    CHECK((event->event == SMTP_EVENT_REPLY) == (event->result_code != 0));
+    CHECK((event->event == SMTP_EVENT_REPLY || event->event == SMTP_EVENT_RECIPIENT) == (event->result_code != 0));
+    CHECK(event->reply != NULL);
     CHECK(pthread_equal(log->thread, pthread_self()));
     memcpy(text, event->text, event->text_length);
     text[event->text_length] = '\0';

@@ -14,6 +14,13 @@ static int32_t ignore_event(const SmtpEvent *event, void *user_data)
     return 0;
 }
 
+static int32_t ignore_record(const SmtpTraceRecord *record, void *user_data)
+{
+    (void)record;
+    (void)user_data;
+    return 0;
+}
+
 static void count_destroy(void *user_data)
 {
     (void)user_data;
@@ -39,6 +46,7 @@ static void every_function(SmtpClient *bad)
     size_t length = 77, count = 77;
     int64_t value = 77;
     SmtpRecipient recipient = {sizeof(SmtpRecipient), 77, 77, 77, 77, 77}, recipient_before = recipient;
+    SmtpTransferStatus status = {sizeof(SmtpTransferStatus), 77, 77, 77, 77, 77, 77}, status_before = status;
     int before = destroyed, asked_before = asked;
 
     CHECK_SAME(SmtpConnect(bad, HOST, 9, 1000, SMTP_OPTION_NONE), expected);
@@ -67,16 +75,29 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(SmtpGetInteger(bad, SMTP_PROPERTY_PORT, &value), expected);
     CHECK_SAME(SmtpRegisterEvent(bad, SMTP_EVENT_ERROR, ignore_event, NULL, count_destroy), expected);
     CHECK_SAME(destroyed, before + 1);
+    CHECK_SAME(SmtpRegisterTrace(bad, ignore_record, NULL, count_destroy), expected);
+    CHECK_SAME(destroyed, before + 2);
+    CHECK_SAME(SmtpGetTransferStatus(bad, &status), expected);
+    CHECK_SAME(SmtpGetStatus(bad), expected);
+    CHECK_SAME(SmtpIsConnected(bad), expected);
+    CHECK_SAME(SmtpGetResultCode(bad), expected);
+    CHECK_SAME(SmtpGetResultString(bad, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpGetTimeout(bad), expected);
+    CHECK_SAME(SmtpSetTimeout(bad, 1000), expected);
+    CHECK_SAME(SmtpGetDeliveryOptions(bad), expected);
+    CHECK_SAME(SmtpSetDeliveryOptions(bad, 0), expected);
     CHECK_SAME(SmtpGetLastError(NULL), expected);
     CHECK_TEXT(buffer, "untouched");
     CHECK_SAME(length, 77);
     CHECK_SAME(count, 77);
     CHECK_SAME(value, 77);
+    CHECK(memcmp(&status, &status_before, sizeof status) == 0);
     CHECK(memcmp(&recipient, &recipient_before, sizeof recipient) == 0);
     if (bad == NULL) {
         return; /* allowed in the following */
     }
     CHECK_SAME(SmtpClientRelease(bad), expected);
+    CHECK_SAME(SmtpSetLastError(bad, 0), expected);
     CHECK_SAME(SmtpGetLastError(bad), expected);
     CHECK(strlen(SmtpGetLastErrorString(bad)) > 20);
     CHECK_SAME(SmtpCopyLastErrorString(bad, buffer, sizeof buffer, &length), SMTP_ERROR_BUFFER_TOO_SMALL);

@@ -90,6 +90,9 @@ C_TYPES = {
     "const struct SmtpClient *": ctypes.c_void_p,
     "const struct SmtpEvent *": ctypes.POINTER(_library.SmtpEvent),
     "struct SmtpRecipient *": ctypes.POINTER(_library.SmtpRecipient),
+    "const struct SmtpTraceRecord *": ctypes.POINTER(_library.SmtpTraceRecord),
+    "struct SmtpTransferStatus *": ctypes.POINTER(_library.SmtpTransferStatus),
+    "SmtpTraceCallback": _library.SmtpTraceCallback,
     "SmtpEventCallback": _library.SmtpEventCallback,
     "SmtpDestroyCallback": _library.SmtpDestroyCallback,
     "SmtpReadCallback": _library.SmtpReadCallback,
@@ -123,27 +126,28 @@ def test_every_function_of_the_header_is_declared_with_its_types():
 
 def test_callback_types_are_those_of_the_header():
     found = re.findall(r"typedef (\w+) \(\*(\w+)\)\(([^)]*)\);", HEADER)
-    assert len(found) == 3
+    assert len(found) == 4
     for result, name, arguments in found:
         prototype = getattr(_library, name)
         assert prototype._restype_ is c_type(result)
         assert list(prototype._argtypes_) == arguments_of(arguments)
 
 
-@pytest.mark.parametrize("name", ["SmtpEvent", "SmtpRecipient"])
+@pytest.mark.parametrize("name", ["SmtpEvent", "SmtpRecipient", "SmtpTraceRecord", "SmtpTransferStatus"])
 def test_structures_are_those_of_the_header(name):
     body = re.search(rf"typedef struct {name} \{{(.*?)\}}", HEADER, re.DOTALL).group(1)
     members = [re.fullmatch(r"(.*?)(\w+)", line.strip(), re.DOTALL).groups() for line in body.split(";")[:-1]]
     fields = dict(getattr(_library, name)._fields_)
     assert [name for _, name in members] == list(fields)
     # Any octets: a pointer and not a string that ends at a NUL.
-    special = {"text": ctypes.c_void_p}
+    special = {"text": ctypes.c_void_p, "reply": ctypes.c_void_p}
     assert fields == {name: special.get(name) or c_type(kind) for kind, name in members}
 
 
 def test_the_constants_are_those_of_the_header():
     header = dict(re.findall(r"^#define SMTP_(\w+) (?:\(\(int32_t\)\()?(-?\w+)", HEADER, re.MULTILINE))
     prefixes = ("OPTION_", "TLS_", "OUTCOME_", "RECIPIENT_", "EVENT_", "CLASS_", "PHASE_")
+    prefixes += ("TRACE_", "DIRECTION_", "STATUS_")
     constants = {name: int(value, 0) for name, value in header.items() if name.startswith(prefixes)}
     assert constants == {name: value for name, value in vars(_tables).items() if name.startswith(prefixes)}
     for name, value in constants.items():

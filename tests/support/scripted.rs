@@ -12,6 +12,10 @@ use std::time::Duration;
 pub enum Step {
     /// Exactly these octets must come in.
     Expect(Vec<u8>),
+    /// So many octets must come in, whatever they are.
+    ExpectOctets(usize),
+    /// A line that begins so must come in.
+    ExpectLine(Vec<u8>),
     /// Send these octets in one piece.
     Send(Vec<u8>),
     /// Wait until the client closes.
@@ -65,6 +69,22 @@ fn play(listener: &TcpListener, mut stream: TcpStream, script: &[Step]) -> Resul
                 }
                 if found[..filled] != expected[..] {
                     let (found, expected) = (found[..filled].escape_ascii(), expected.escape_ascii());
+                    return Err(format!("step {number}: expected \"{expected}\", got \"{found}\""));
+                }
+            }
+            Step::ExpectOctets(count) => {
+                let mut found = vec![0; *count];
+                stream.read_exact(&mut found).map_err(|error| format!("step {number}: {error}"))?;
+            }
+            Step::ExpectLine(beginning) => {
+                let mut found = Vec::new();
+                let mut octet = [0];
+                while !found.ends_with(b"\r\n") {
+                    stream.read_exact(&mut octet).map_err(|error| format!("step {number}: {error}"))?;
+                    found.push(octet[0]);
+                }
+                if !found.starts_with(beginning) {
+                    let (found, expected) = (found.escape_ascii(), beginning.escape_ascii());
                     return Err(format!("step {number}: expected \"{expected}\", got \"{found}\""));
                 }
             }

@@ -30,6 +30,10 @@ pub enum Action {
     Ask(String, String),
     Turn(String),
     Client(Vec<u8>),
+    /// A line of the client's that begins so: what follows was masked.
+    ClientMasked(Vec<u8>),
+    /// So many octets of the client's.
+    ClientOctets(usize),
     Server(Vec<u8>),
     Tls(bool),
     Ok,
@@ -134,10 +138,12 @@ pub fn all() -> Vec<Transcript> {
     paths.iter().map(|path| parse(path)).collect()
 }
 
-fn parse(path: &Path) -> Transcript {
+/// One transcript, or a trace that the library has written.
+pub fn parse(path: &Path) -> Transcript {
     let text = std::fs::read_to_string(path).expect("readable");
     let mut transcript = Transcript::new(path.file_stem().expect("a name").to_string_lossy());
     for line in text.lines() {
+        let line = without_time(line);
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         let words: Vec<&str> = rest.splitn(if word == "recipients" { 100 } else { 4 }, ' ').collect();
         let action = match (word, words.as_slice()) {
@@ -261,6 +267,8 @@ fn parse(path: &Path) -> Transcript {
                 recipients: (*recipients).into(),
                 content: if *content == "-" { Vec::new() } else { unescaped(content) },
             },
+            ("C", _) if rest.ends_with(MASK) => Action::ClientMasked(rest.trim_end_matches('*').into()),
+            ("C#", [count]) => Action::ClientOctets(count.parse().expect("a number")),
             ("C", _) => Action::Client(format!("{rest}\r\n").into_bytes()),
             ("S", _) => Action::Server(format!("{rest}\r\n").into_bytes()),
             ("C=", _) => Action::Client(unescaped(rest)),
@@ -275,6 +283,17 @@ fn parse(path: &Path) -> Transcript {
         transcript.actions.push(action);
     }
     transcript
+}
+
+/// What the library writes in the place of a secret.
+const MASK: &str = "********";
+
+/// A trace has the time in front of each line.
+fn without_time(line: &str) -> &str {
+    match line.split_once(' ') {
+        Some((time, rest)) if time.starts_with(|c: char| c.is_ascii_digit()) && time.ends_with('Z') => rest,
+        _ => line,
+    }
 }
 
 fn unescaped(text: &str) -> Vec<u8> {

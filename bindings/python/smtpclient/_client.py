@@ -34,6 +34,8 @@ from ._library import (
     SmtpReadCallback,
     SmtpRecipient,
     SmtpServerInfo,
+    SmtpTraceCallback,
+    SmtpTransferStatus,
     library,
 )
 from ._properties import (
@@ -65,6 +67,7 @@ ALL_EVENTS = (
     | _tables.EVENT_COMMAND
     | _tables.EVENT_REPLY
     | _tables.EVENT_ERROR
+    | _tables.EVENT_RECIPIENT
 )
 
 _MOST_MILLISECONDS = (1 << 31) - 1
@@ -81,14 +84,50 @@ class Event(NamedTuple):
     kind: int
     #: The error code for EVENT_ERROR, EVENT_TIMEOUT and EVENT_CANCEL; else 0.
     error: int
-    #: The server's reply code for EVENT_REPLY; else 0.
+    #: The server's reply code for EVENT_REPLY and EVENT_RECIPIENT; else 0.
     result_code: int
-    #: The command's line, the reply, or the sentence of the error.
+    #: The command's line, the reply, the sentence of the error, or the recipient's address.
     text: str
     #: For EVENT_PROGRESS, how many octets of the message were taken from its source; else 0.
     bytes_copied: int = 0
     #: For EVENT_PROGRESS, the length of the message, 0 if it is not known; else 0.
     bytes_total: int = 0
+    #: For EVENT_RECIPIENT, the recipient's number, from 0; else 0.
+    recipient: int = 0
+    #: For EVENT_RECIPIENT, one of the RECIPIENT_ constants; else 0.
+    recipient_state: int = 0
+    #: For EVENT_RECIPIENT, the text of the reply, its lines joined by line feeds; else empty.
+    reply: str = ""
+
+
+class TraceRecord(NamedTuple):
+    """One record of the conversation."""
+
+    #: One of the DIRECTION_ constants.
+    direction: int
+    #: When it was made, in seconds since the beginning of 1970, UTC.
+    time: float
+    #: The server's reply code for DIRECTION_SERVER; else 0.
+    result_code: int
+    #: The text without its last line end; secrets masked.
+    text: str
+
+
+class TransferStatus(NamedTuple):
+    """How far the content of a message is."""
+
+    #: Whether it is on its way; else the rest tells of the last message.
+    active: bool
+    #: The length of the message in octets, 0 if it is not known.
+    bytes_total: int
+    #: How many octets were taken from its source.
+    bytes_copied: int
+    #: The same in a second.
+    bytes_per_second: int
+    #: The seconds since the first octet was taken, or that the content took.
+    time_elapsed: float
+    #: The seconds that it is likely to take yet; 0 if that cannot be told.
+    time_estimated: float
 
 
 class Recipient(NamedTuple):
@@ -112,6 +151,7 @@ class Recipient(NamedTuple):
 
 
 EventCallback = Callable[[Event], Optional[bool]]
+TraceCallback = Callable[[TraceRecord], Optional[bool]]
 Piece = Union[bytes, bytearray, memoryview]
 Message = Union[Piece, str]
 Source = Union["BinaryFile", Iterable[Piece]]
@@ -123,7 +163,7 @@ class _Registration:
     __slots__ = ("callback", "raised", "kept_in", "__weakref__")
 
     def __init__(
-        self, callback: EventCallback, raised: Dict[int, BaseException], kept_in: Dict[int, _Registration]
+        self, callback: Callable[[Any], Optional[bool]], raised: Dict[int, BaseException], kept_in: Dict[int, _Registration]
     ) -> None:
         self.callback = callback
         self.raised = raised
@@ -144,11 +184,37 @@ def _deliver(event_pointer: Any, number: Optional[int]) -> int:
     try:
         event = event_pointer.contents
         text = ctypes.string_at(event.text, event.text_length).decode("utf-8", "replace")
-        told = Event(event.event, event.error, event.result_code, text, event.bytes_copied, event.bytes_total)
+        reply = ctypes.string_at(event.reply, event.reply_length).decode("utf-8", "replace")
+        told = Event(
+            event.event,
+            event.error,
+            event.result_code,
+            text,
+            event.bytes_copied,
+            event.bytes_total,
+            event.recipient,
+            event.recipient_state,
+            reply,
+        )
         return 1 if registration.callback(told) else 0
     except BaseException as error:
         # It cannot pass through the library: it cancels the call and waits
         # for the method that made the call, on this very thread.
+        registration.raised.setdefault(threading.get_ident(), error)
+        return 1
+
+
+def _deliver_record(record_pointer: Any, number: Optional[int]) -> int:
+    registration = _registrations.get(number or 0)
+    if registration is None:
+        return 0
+    try:
+        record = record_pointer.contents
+        text = ctypes.string_at(record.text, record.text_length).decode("utf-8", "replace")
+        told = TraceRecord(record.direction, record.time_ms / 1000, record.result_code, text)
+        return 1 if registration.callback(told) else 0
+    except BaseException as error:
+        # As for events.
         registration.raised.setdefault(threading.get_ident(), error)
         return 1
 
@@ -161,6 +227,7 @@ def _forget(number: Optional[int]) -> None:
 
 # One function each for all clients, which therefore are never freed while they run.
 _deliver_callback = SmtpEventCallback(_deliver)
+_deliver_record_callback = SmtpTraceCallback(_deliver_record)
 _forget_callback = SmtpDestroyCallback(_forget)
 
 
@@ -346,6 +413,21 @@ def _milliseconds(timeout: Optional[float]) -> int:
     return math.ceil(timeout * 1000)
 
 
+def error_text(code: int) -> str:
+    """What an error code means, and what to do about it; ValueError if there is no such code."""
+    buffer = ctypes.create_string_buffer(1024)
+    if library.SmtpGetErrorString(code, buffer, len(buffer), None) != 0:
+        raise ValueError(f"there is no error code {code}")
+    return buffer.value.decode("utf-8")
+
+
+def current_date() -> str:
+    """The present date as a message's Date header has it (RFC 5322), in local time."""
+    buffer = ctypes.create_string_buffer(64)
+    library.SmtpGetCurrentDate(buffer, len(buffer), None)
+    return buffer.value.decode("ascii")
+
+
 class Client:
     """An SMTP client: one connection at most, usable from any thread.
 
@@ -415,6 +497,10 @@ class Client:
     auth_type = _Integer()
     bearer_token = _WriteOnlyText()
     auth_identity = _Text()
+    trace_file = _Text()
+    trace_keep = _Integer()
+    trace_flags = _Integer()
+    insecure_trace_secrets = _Flag()
 
     # The connection
     is_connected = _ReadOnlyFlag()
@@ -469,6 +555,30 @@ class Client:
     error_json = _ReadOnlyText()
     error_offered = _ReadOnlyText()
     error_skipped = _ReadOnlyText()
+    error_outcome = _ReadOnlyInteger()
+    error_safe_to_retry = _ReadOnlyFlag()
+    error_command = _ReadOnlyText()
+
+    # What is going on, and what it cost
+    trace_text = _ReadOnlyText()
+    state = _ReadOnlyInteger()
+    phase = _ReadOnlyInteger()
+    is_blocked = _ReadOnlyFlag()
+    time_resolve = _ReadOnlyInteger()
+    time_connect = _ReadOnlyInteger()
+    time_tls = _ReadOnlyInteger()
+    time_greeting = _ReadOnlyInteger()
+    time_auth = _ReadOnlyInteger()
+    time_envelope = _ReadOnlyInteger()
+    time_content = _ReadOnlyInteger()
+    time_end = _ReadOnlyInteger()
+    time_total = _ReadOnlyInteger()
+    bytes_sent = _ReadOnlyInteger()
+    bytes_received = _ReadOnlyInteger()
+    transfer_bytes = _ReadOnlyInteger()
+    transfer_time = _ReadOnlyInteger()
+    transfer_rate = _ReadOnlyInteger()
+    version = _ReadOnlyText()
 
     def connect(
         self, host: Optional[str] = None, port: int = 0, timeout: Optional[float] = 0, options: int = 0
@@ -764,6 +874,41 @@ class Client:
         # Before the call, since the library gives the number back even if it fails.
         _registrations[number] = self._callbacks[number] = registration
         self._check(library.SmtpRegisterEvent(self._handle, mask, _deliver_callback, number, _forget_callback))
+
+    def on_trace(self, callback: Optional[TraceCallback]) -> None:
+        """Has a callback told of every record of the conversation; None removes it.
+
+        The callback takes a TraceRecord; all else is as for ``on_event``. Passwords
+        are masked, unless ``insecure_trace_secrets`` says otherwise.
+        """
+        if callback is None:
+            self._check(library.SmtpRegisterTrace(self._handle, SmtpTraceCallback(), None, SmtpDestroyCallback()))
+            return
+        if not callable(callback):
+            raise TypeError(f"callback must be callable, not {type(callback).__name__}")
+        number = next(_numbers)
+        registration = _Registration(callback, self._raised, self._callbacks)
+        # As in on_event.
+        _registrations[number] = self._callbacks[number] = registration
+        self._check(library.SmtpRegisterTrace(self._handle, _deliver_record_callback, number, _forget_callback))
+
+    @property
+    def transfer_status(self) -> TransferStatus:
+        """How far the content of the message under way is, or of the last one."""
+        facts = SmtpTransferStatus(size=ctypes.sizeof(SmtpTransferStatus))
+        self._check_read(library.SmtpGetTransferStatus(self._handle, ctypes.byref(facts)))
+        return TransferStatus(
+            facts.active != 0,
+            facts.bytes_total,
+            facts.bytes_copied,
+            facts.bytes_per_second,
+            facts.time_elapsed_ms / 1000,
+            facts.time_estimated_ms / 1000,
+        )
+
+    def clear_error(self) -> None:
+        """Forgets the last failure."""
+        self._check(library.SmtpSetLastError(self._handle, 0))
 
     def close(self) -> None:
         """Releases the client; a connection is closed without QUIT. May be called again."""

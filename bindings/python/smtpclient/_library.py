@@ -26,6 +26,38 @@ class SmtpEvent(ctypes.Structure):
         ("text_length", c_size_t),
         ("bytes_copied", c_uint64),
         ("bytes_total", c_uint64),
+        ("recipient", c_uint32),
+        ("recipient_state", c_uint32),
+        ("reply", c_void_p),
+        ("reply_length", c_size_t),
+    ]
+
+
+class SmtpTraceRecord(ctypes.Structure):
+    """What the library tells of one record of the conversation."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("direction", c_uint32),
+        ("time_ms", c_uint64),
+        ("result_code", c_int32),
+        ("reserved", c_uint32),
+        ("text", c_void_p),
+        ("text_length", c_size_t),
+    ]
+
+
+class SmtpTransferStatus(ctypes.Structure):
+    """How far the content of a message is."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("active", c_uint32),
+        ("bytes_total", c_uint64),
+        ("bytes_copied", c_uint64),
+        ("bytes_per_second", c_uint64),
+        ("time_elapsed_ms", c_uint64),
+        ("time_estimated_ms", c_uint64),
     ]
 
 
@@ -72,6 +104,7 @@ class SmtpServerInfo(ctypes.Structure):
 
 
 SmtpEventCallback = CFUNCTYPE(c_int32, POINTER(SmtpEvent), c_void_p)
+SmtpTraceCallback = CFUNCTYPE(c_int32, POINTER(SmtpTraceRecord), c_void_p)
 SmtpDestroyCallback = CFUNCTYPE(None, c_void_p)
 SmtpReadCallback = CFUNCTYPE(c_int64, c_void_p, c_size_t, c_void_p)
 
@@ -121,6 +154,19 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpGetString": (c_int32, [_CLIENT, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
     "SmtpSetInteger": (c_int32, [_CLIENT, c_uint32, c_int64]),
     "SmtpGetInteger": (c_int32, [_CLIENT, c_uint32, POINTER(c_int64)]),
+    "SmtpGetErrorString": (c_int32, [c_int32, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpSetLastError": (c_int32, [_CLIENT, c_int32]),
+    "SmtpRegisterTrace": (c_int32, [_CLIENT, SmtpTraceCallback, c_void_p, SmtpDestroyCallback]),
+    "SmtpGetTransferStatus": (c_int32, [_CLIENT, POINTER(SmtpTransferStatus)]),
+    "SmtpGetStatus": (c_int32, [_CLIENT]),
+    "SmtpIsConnected": (c_int32, [_CLIENT]),
+    "SmtpGetResultCode": (c_int32, [_CLIENT]),
+    "SmtpGetResultString": (c_int32, [_CLIENT, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpGetTimeout": (c_int32, [_CLIENT]),
+    "SmtpSetTimeout": (c_int32, [_CLIENT, c_uint32]),
+    "SmtpGetDeliveryOptions": (c_int32, [_CLIENT]),
+    "SmtpSetDeliveryOptions": (c_int32, [_CLIENT, c_uint32]),
+    "SmtpGetCurrentDate": (c_int32, [POINTER(c_char), c_size_t, POINTER(c_size_t)]),
 }
 
 # Where to load the library from, whatever else is there.

@@ -107,6 +107,25 @@ EVENT_PROGRESS = 64
 EVENT_COMMAND = 128
 EVENT_REPLY = 256
 EVENT_ERROR = 512
+EVENT_RECIPIENT = 1024
+
+# Bits of SMTP_PROPERTY_TRACE_FLAGS.
+TRACE_HEX = 4
+TRACE_CONTENT = 8
+
+# Directions of SmtpTraceRecord.
+DIRECTION_CLIENT = 0
+DIRECTION_SERVER = 1
+DIRECTION_CONTENT = 2
+DIRECTION_NOTE = 3
+
+# Values of SMTP_PROPERTY_STATE and SmtpGetStatus: what a client is doing.
+STATUS_UNUSED = 0
+STATUS_IDLE = 1
+STATUS_CONNECT = 2
+STATUS_READ = 3
+STATUS_WRITE = 4
+STATUS_DISCONNECT = 5
 
 # Values of SMTP_PROPERTY_ERROR_CLASS: who has to act.
 CLASS_CALLER = 1
@@ -114,7 +133,7 @@ CLASS_SERVER = 2
 CLASS_WIRE = 3
 CLASS_INTERNAL = 4
 
-# Values of SMTP_PROPERTY_ERROR_PHASE: what was being done.
+# Values of SMTP_PROPERTY_ERROR_PHASE and SMTP_PROPERTY_PHASE: what was or is being done.
 PHASE_ARGUMENT = 0
 PHASE_RESOLVE = 1
 PHASE_CONNECT = 2
@@ -182,6 +201,10 @@ PROPERTIES: dict[str, PropertyRow] = {
     "require_tls": PropertyRow(44, "integer", "rw", "1 has every message travel over verified TLS to its end or come back (REQUIRETLS, RFC 8689). An error before anything is sent, also with LEAVE_OUT, unless the server offers it and this session has TLS with a verified certificate."),
     "auth_sender": PropertyRow(45, "text", "rw", "Who handed every message in at first, a mailbox, or <> if that is not known (AUTH= of MAIL, RFC 4954 section 5). Empty: nothing is said. Left out with LEAVE_OUT where the server offers no login."),
     "disabled_extensions": PropertyRow(50, "text", "rw", "Extensions that are not to be used, keywords separated by blanks, such as PIPELINING SIZE: treated as not offered from the next EHLO on."),
+    "trace_file": PropertyRow(60, "text", "rw", "The path of a file to which the conversation is appended as a transcript, secrets masked; empty: none. Opened when it is set, and made so that only its owner can read it. A write that fails later is left out and fails no call."),
+    "trace_keep": PropertyRow(61, "integer", "rw", "How many of the last records of the conversation are kept for SMTP_PROPERTY_TRACE_TEXT, at most 10000; of more than 16 MiB the oldest go first. 0 keeps none."),
+    "trace_flags": PropertyRow(62, "integer", "rw", "What the trace has besides, SMTP_TRACE_ bits."),
+    "insecure_trace_secrets": PropertyRow(63, "integer", "rw", "INSECURE: 1 shows passwords in the trace and in events as they are sent."),
     "auth_type": PropertyRow(80, "integer", "rw", "How to log in, one of the SMTP_AUTH_ constants. What the server does not offer is refused before anything is sent."),
     "bearer_token": PropertyRow(81, "text", "w", "An OAuth 2.0 access token, for SmtpAuthenticate without a password where the type takes a token; with SMTP_AUTH_AUTOMATIC it is preferred to a password. Can be set but not read; wiped from memory on release."),
     "auth_identity": PropertyRow(82, "text", "rw", "Whom to act as, if not as the user who logs in (authorization identity, RFC 4422). PLAIN, SCRAM, OAUTHBEARER and EXTERNAL have a place for it; no other method is used then."),
@@ -230,9 +253,31 @@ PROPERTIES: dict[str, PropertyRow] = {
     "error_tls_reason": PropertyRow(167, "text", "r", "The TLS library's own reason for the last failure."),
     "error_address": PropertyRow(168, "text", "r", "The mail or network address that the last failure concerns."),
     "error_remedy": PropertyRow(169, "text", "r", "What to do about the last failure, one sentence."),
-    "error_json": PropertyRow(170, "text", "r", "The whole record of the last failure as a JSON object; empty if there was none. Members: code, name, class, phase, what, remedy, and where they apply reply (code, text, enhanced), os_error, tls_reason, address, offered (names), skipped (name, reason)."),
+    "error_json": PropertyRow(170, "text", "r", "The whole record of the last failure as a JSON object; empty if there was none. Members: code, name, class, phase, what, remedy, and where they apply reply (code, text, enhanced), command, os_error, tls_reason, address, offered (names), skipped (name, reason), outcome, safe_to_retry."),
     "error_offered": PropertyRow(171, "text", "r", "Where the last failure was that of a choice, what the server offered, one a line: login mechanisms, or extensions."),
     "error_skipped": PropertyRow(172, "text", "r", "Where the last failure was that of a choice, what was passed over, one a line: name, colon, reason."),
+    "error_outcome": PropertyRow(173, "integer", "r", "What became of the message whose sending failed last, one of the SMTP_OUTCOME_ constants; -1 if the last failure was not of a message."),
+    "error_safe_to_retry": PropertyRow(174, "integer", "r", "0 if doing again what failed last could deliver a message twice."),
+    "error_command": PropertyRow(175, "text", "r", "The verb of the command that the reply of the last failure answers, such as RCPT; EHLO also for HELO, DATA also for the content. Empty if no reply was the cause."),
+    "trace_text": PropertyRow(180, "text", "r", "The last records of the conversation as a transcript, as many as SMTP_PROPERTY_TRACE_KEEP says."),
+    "state": PropertyRow(181, "integer", "r", "What the client is doing just now, one of the SMTP_STATUS_ constants."),
+    "phase": PropertyRow(182, "integer", "r", "What the running call is doing just now, one of the SMTP_PHASE_ constants; without a call SMTP_PHASE_IDLE, or SMTP_PHASE_ARGUMENT if the client is not connected."),
+    "is_blocked": PropertyRow(183, "integer", "r", "1 while a call runs on the client."),
+    "time_resolve": PropertyRow(184, "integer", "r", "The milliseconds that the look-up of the host name took for the last connection."),
+    "time_connect": PropertyRow(185, "integer", "r", "The milliseconds that the TCP connection took."),
+    "time_tls": PropertyRow(186, "integer", "r", "The milliseconds that the TLS handshake took."),
+    "time_greeting": PropertyRow(187, "integer", "r", "The milliseconds from the connection to the last reply to EHLO, without the TLS handshake."),
+    "time_auth": PropertyRow(188, "integer", "r", "The milliseconds that the last login took."),
+    "time_envelope": PropertyRow(189, "integer", "r", "The milliseconds that MAIL, RCPT and DATA of the last message took."),
+    "time_content": PropertyRow(190, "integer", "r", "The milliseconds that the content of the last message took."),
+    "time_end": PropertyRow(191, "integer", "r", "The milliseconds that the reply to the end of the last message took."),
+    "time_total": PropertyRow(192, "integer", "r", "The milliseconds that the last call over the network took, waiting for its turn left out."),
+    "bytes_sent": PropertyRow(193, "integer", "r", "The octets sent over the last connection, without what TLS adds, as of the end of the last call."),
+    "bytes_received": PropertyRow(194, "integer", "r", "The octets received over the last connection, without what TLS adds, as of the end of the last call."),
+    "transfer_bytes": PropertyRow(195, "integer", "r", "The octets of content taken from their source for the message under way, or the last one."),
+    "transfer_time": PropertyRow(196, "integer", "r", "The milliseconds that the content of the last message took, the wait for the reply left out."),
+    "transfer_rate": PropertyRow(197, "integer", "r", "SMTP_PROPERTY_TRANSFER_BYTES in a second; a time below a millisecond counts as one."),
+    "version": PropertyRow(198, "text", "r", "The version of the library that is loaded."),
 }
 
 # Code: (name, class).

@@ -14,7 +14,9 @@ impl Session {
         self.since = now;
         self.mail.content_octets += piece.len() as u64;
         if !self.mail.chunked {
-            return self.mail.stuffer.push(piece, self.out.buffer());
+            let from = self.out.end();
+            self.mail.stuffer.push(piece, self.out.buffer());
+            return self.trace.content(self.out.since(from), false);
         }
         // The last chunk must not be empty, so one is sent only when there is more.
         if self.mail.chunk.len() >= OUTPUT_CHUNK && !piece.is_empty() {
@@ -52,7 +54,9 @@ impl Session {
             }
             self.queue_last_chunk();
         } else {
+            let from = self.out.end();
             self.mail.stuffer.finish(self.out.buffer());
+            self.trace.content(self.out.since(from), true);
             self.enter_end();
         }
         self.state = State::End;
@@ -86,6 +90,7 @@ impl Session {
         let line = format!("BDAT {}{last}\r\n", self.mail.chunk.len());
         self.out.buffer().extend_from_slice(line.as_bytes());
         self.trace.command(self.out.since(from), None);
+        self.trace.content(&self.mail.chunk, true);
         self.out.buffer().extend_from_slice(&self.mail.chunk);
         self.mail.chunk.clear();
         self.mail.chunk.shrink_to(OUTPUT_CHUNK);

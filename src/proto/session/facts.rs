@@ -77,6 +77,12 @@ impl Session {
         self.mail.content_octets
     }
 
+    /// How many octets have been given to the stream.
+    #[must_use]
+    pub fn octets_sent(&self) -> u64 {
+        self.out.written()
+    }
+
     /// How many octets of memory the output takes, what was sent included.
     #[must_use]
     pub fn output_memory(&self) -> usize {

@@ -48,7 +48,7 @@ use crate::proto::outcome::Outcome;
 use crate::proto::reply::ReplyParser;
 use crate::proto::sasl::{Credentials, Exchange, Mechanism};
 use crate::proto::timeouts::Timeouts;
-use crate::proto::trace::{Record, Trace};
+use crate::proto::trace::{Record, Trace, Wishes};
 use transaction::Transaction;
 
 /// How TLS is used.
@@ -286,9 +286,9 @@ impl Session {
         std::mem::swap(&mut self.mail.envelope, other);
     }
 
-    /// Whether to keep records of what goes over the wire.
-    pub fn set_trace(&mut self, on: bool) {
-        self.trace.switch(on);
+    /// Which records to keep of what goes over the wire.
+    pub fn set_trace(&mut self, wishes: Wishes) {
+        self.trace.switch(wishes);
     }
 }
 

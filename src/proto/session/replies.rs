@@ -134,6 +134,11 @@ impl Session {
             return self.defer_recipient(index);
         }
         self.mail.envelope.answer(index, reply);
+        if self.trace.wants_recipients() {
+            let address = self.mail.envelope.recipient(index).unwrap_or_default();
+            let number = u32::try_from(index).unwrap_or(u32::MAX);
+            self.trace.recipient(number, address, self.mail.envelope.state(index), reply);
+        }
         if reply.is_positive() {
             self.mail.accepted += 1;
         } else if self.mail.stepwise {
@@ -158,6 +163,7 @@ impl Session {
             // RFC 2920 section 3.1: nobody would get it, so it is ended at once.
             354 => {
                 self.out.buffer().extend_from_slice(b".\r\n");
+                self.trace.content(b".\r\n", true);
                 self.ledger.enter(Pending::EmptyEnd, self.out.queued());
             }
             400.. if deliverable => {
