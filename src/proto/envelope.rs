@@ -369,6 +369,21 @@ impl Envelope {
         mailbox.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
 
+    /// Whether the recipients are of more domains than so many.
+    #[must_use]
+    pub fn has_more_domains_than(&self, most: usize) -> bool {
+        let mut found: Vec<&str> = Vec::new();
+        for domain in (0..self.len()).map(|index| self.domain(index)) {
+            if !found.iter().any(|other| other.eq_ignore_ascii_case(domain)) {
+                found.push(domain);
+            }
+            if found.len() > most {
+                return true;
+            }
+        }
+        false
+    }
+
     /// How many recipients wait for a transaction.
     #[must_use]
     pub fn waiting(&self) -> usize {

@@ -189,6 +189,10 @@ impl Session {
         if !reply.is_negative() {
             return self.handle_unexpected(Phase::Content);
         }
+        if self.state == State::Simple {
+            // The message has been dropped since.
+            return;
+        }
         if self.mail.refusal.is_none() {
             let outcome = Outcome::of_refusal(reply.code());
             let what = "the server refused a part of the message (BDAT)".into();

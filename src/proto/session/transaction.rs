@@ -211,16 +211,23 @@ impl Session {
     /// Where the server has said that it takes so few recipients that there will be
     /// further transactions, the message must allow for that.
     fn expect_one_transaction_to_do(&self) -> Result<()> {
-        let (envelope, count) = (&self.mail.envelope, self.mail.envelope.len());
-        let Some(most) = self.capabilities.limits.rcpt.filter(|most| count > *most as usize) else { return Ok(()) };
-        let why = if envelope.is_all_or_nothing() {
-            format!("so {count} cannot be served all or none of them")
-        } else if envelope.is_repeatable() {
+        let (envelope, count, limits) = (&self.mail.envelope, self.mail.envelope.len(), self.capabilities.limits);
+        if envelope.is_repeatable() && !envelope.is_all_or_nothing() {
             return Ok(());
+        }
+        let how_few = if let Some(most) = limits.rcpt.filter(|most| count > *most as usize) {
+            format!("{most} recipients")
+        } else if let Some(most) = limits.rcpt_domain.filter(|most| envelope.has_more_domains_than(*most as usize)) {
+            format!("recipients of {most} domains")
         } else {
-            format!("and for {count} the message must be read more than once")
+            return Ok(());
         };
-        let what = format!("the server takes {most} recipients at a time, {why}");
+        let why = if envelope.is_all_or_nothing() {
+            "cannot be served all or none of them"
+        } else {
+            "need the message to be read more than once"
+        };
+        let what = format!("the server takes {how_few} at a time, so that these {count} {why}");
         Err(Error::caller(Code::TOO_MANY_RECIPIENTS, what))
     }
 
