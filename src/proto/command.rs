@@ -34,14 +34,6 @@ pub enum Command<'a> {
 }
 
 impl Command<'_> {
-    /// Appends RCPT without parameters; lists are long, so that each step counts.
-    #[inline]
-    pub(super) fn write_recipient(recipient: &str, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"RCPT TO:<");
-        out.extend_from_slice(recipient.as_bytes());
-        out.extend_from_slice(b">\r\n");
-    }
-
     /// Appends the line, CRLF included.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         match self {
@@ -51,14 +43,14 @@ impl Command<'_> {
             Self::StartTls => put(out, &["STARTTLS\r\n"]),
             Self::Mail(envelope, offered) => write_mail(out, envelope, offered),
             Self::Rcpt(envelope, index, offered) => {
-                let recipient = envelope.recipient(*index).unwrap_or_default();
-                Self::write_recipient(recipient, out);
+                put(out, &[envelope.command(*index).unwrap_or_default()]);
                 if offered.dsn
                     && let Some((delivery, original)) = envelope.recipient_delivery(*index)
                 {
                     out.truncate(out.len() - 2);
+                    let recipient = envelope.recipient(*index).unwrap_or_default();
                     delivery.write_recipient_parameters(recipient, original, out);
-                    out.extend_from_slice(b"\r\n");
+                    put(out, &["\r\n"]);
                 }
             }
             Self::Data => put(out, &["DATA\r\n"]),

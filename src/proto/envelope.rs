@@ -45,8 +45,9 @@ impl RecipientState {
 
 /// The sender and the recipients of one message.
 ///
-/// The addresses lie one behind the other in one text, so that an envelope that
-/// is cleared and filled again allocates nothing.
+/// The sender and the recipients lie one behind the other in one text, so that an
+/// envelope that is cleared and filled again allocates nothing; each recipient as
+/// the command that it will be, so that a long list is copied and not composed.
 #[derive(Clone, Debug, Default)]
 pub struct Envelope {
     text: String,
@@ -82,6 +83,10 @@ struct Special {
     /// What is wished for single recipients, by their number, which rises.
     own_deliveries: Vec<(usize, RecipientDelivery)>,
 }
+
+/// What stands around a recipient in its command.
+const BEFORE: &str = "RCPT TO:<";
+const BEHIND: &str = ">\r\n";
 
 #[derive(Clone, Debug)]
 struct Recipient {
@@ -131,7 +136,7 @@ impl Envelope {
 
     /// Adds a recipient.
     pub fn push(&mut self, recipient: Mailbox<'_>) {
-        self.text.push_str(recipient.as_str());
+        self.push_command(recipient.as_str());
         self.smtputf8 |= recipient.needs_smtputf8();
         self.waiting += 1;
         self.recipients.push(Recipient {
@@ -142,10 +147,17 @@ impl Envelope {
         });
     }
 
+    fn push_command(&mut self, recipient: &str) {
+        self.text.reserve(BEFORE.len() + recipient.len() + BEHIND.len());
+        self.text.push_str(BEFORE);
+        self.text.push_str(recipient);
+        self.text.push_str(BEHIND);
+    }
+
     /// Adds the last recipient of another envelope, with what became of it.
     pub fn push_last_of(&mut self, other: &Self) {
         let (Some(index), Some(recipient)) = (other.len().checked_sub(1), other.recipients.last()) else { return };
-        self.text.push_str(other.recipient(index).unwrap_or_default());
+        self.push_command(other.recipient(index).unwrap_or_default());
         self.recipients.push(Recipient { end: self.text.len(), ..recipient.clone() });
     }
 
@@ -336,12 +348,22 @@ impl Envelope {
     /// The mailbox of a recipient, without brackets.
     #[must_use]
     pub fn recipient(&self, index: usize) -> Option<&str> {
+        let command = self.command(index)?;
+        Some(&command[BEFORE.len()..command.len() - BEHIND.len()])
+    }
+
+    /// The RCPT command of a recipient, without parameters.
+    pub(super) fn command(&self, index: usize) -> Option<&str> {
         let end = self.recipients.get(index)?.end;
-        let start = match index.checked_sub(1) {
+        Some(&self.text[self.start(index)..end])
+    }
+
+    /// Where the command of a recipient begins.
+    fn start(&self, index: usize) -> usize {
+        match index.checked_sub(1) {
             Some(before) => self.recipients[before].end,
             None => self.sender_end,
-        };
-        Some(&self.text[start..end])
+        }
     }
 
     /// What became of a recipient.
@@ -412,27 +434,38 @@ impl Envelope {
     }
 
     /// Takes the recipients that wait, from one on, into the present transaction,
-    /// telling of each, until told to stop. Gives where it stopped, and how many.
-    pub(super) fn ask_all(&mut self, from: usize, mut tell: impl FnMut(u32, &str) -> bool) -> (usize, u32) {
-        let mut start = match from.checked_sub(1) {
-            Some(before) => self.recipients[before].end,
-            None => self.sender_end,
-        };
-        let mut asked = 0;
-        for (index, recipient) in self.recipients.iter_mut().enumerate().skip(from) {
-            let end = recipient.end;
-            let text = &self.text[std::mem::replace(&mut start, end)..end];
-            if recipient.course != Course::Waiting {
-                continue;
+    /// until there are enough octets. Appends their commands, and tells of each and
+    /// of how many octets there are up to it. Gives where it stopped, and how many.
+    pub(super) fn ask_all(
+        &mut self,
+        from: usize,
+        enough: usize,
+        out: &mut Vec<u8>,
+        mut tell: impl FnMut(u32, usize),
+    ) -> (usize, u32) {
+        let start = self.start(from);
+        // Commands that lie one behind the other are copied together.
+        let mut run = start..start;
+        let (mut octets, mut asked, mut next) = (0, 0, from);
+        for recipient in &mut self.recipients[from..] {
+            if recipient.course == Course::Waiting {
+                octets += recipient.end - run.end;
+                run.end = recipient.end;
+                recipient.course = Course::Asked;
+                asked += 1;
+                tell(u32::try_from(next).unwrap_or(u32::MAX), octets);
+            } else {
+                out.extend_from_slice(&self.text.as_bytes()[run]);
+                run = recipient.end..recipient.end;
             }
-            recipient.course = Course::Asked;
-            self.waiting -= 1;
-            asked += 1;
-            if !tell(u32::try_from(index).unwrap_or(u32::MAX), text) {
-                return (index + 1, asked);
+            next += 1;
+            if octets >= enough {
+                break;
             }
         }
-        (self.recipients.len(), asked)
+        out.extend_from_slice(&self.text.as_bytes()[run]);
+        self.waiting -= asked;
+        (next, u32::try_from(asked).unwrap_or(u32::MAX))
     }
 
     /// Has the recipients wait again that were asked for in vain, as MAIL was refused.

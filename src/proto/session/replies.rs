@@ -52,7 +52,9 @@ impl Session {
             Pending::Quit => self.finish_quit(),
             Pending::Other => self.on_other(),
         }
-        self.pump();
+        if self.mail.next != Next::Nothing || self.ledger.is_empty() {
+            self.pump();
+        }
     }
 
     fn on_greeting(&mut self) {

@@ -275,13 +275,11 @@ impl Session {
 
     /// The same where there is nothing to ask about each, for long lists.
     fn queue_plain_recipients(&mut self, from: usize) {
-        let (before, queued) = (self.out.end(), self.out.queued());
-        let full = before - self.out.waiting().len() + OUTPUT_CHUNK / 4;
+        let queued = self.out.queued();
+        let enough = OUTPUT_CHUNK / 4 - self.out.waiting().len();
         let (out, ledger) = (self.out.buffer(), &mut self.ledger);
-        let (next, asked) = self.mail.envelope.ask_all(from, |index, recipient| {
-            Command::write_recipient(recipient, out);
-            ledger.enter(Pending::Rcpt(index), queued + (out.len() - before) as u64);
-            out.len() < full
+        let (next, asked) = self.mail.envelope.ask_all(from, enough, out, |index, octets| {
+            ledger.enter(Pending::Rcpt(index), queued + octets as u64);
         });
         self.mail.asked += asked;
         self.mail.next = if next < self.mail.envelope.len() { Next::Rcpt(next) } else { Next::Data };
