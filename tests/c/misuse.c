@@ -49,6 +49,8 @@ static void every_function(SmtpClient *bad)
     SmtpTransferStatus status = {sizeof(SmtpTransferStatus), 77, 77, 77, 77, 77, 77}, status_before = status;
     SmtpSecurityInfo security = {sizeof(SmtpSecurityInfo), 77, 77, 77, 77, 77}, security_before = security;
     uint64_t options = 77;
+    SmtpMessageInfo message = {sizeof(SmtpMessageInfo), 0, SENDER, RECIPIENT, MESSAGE, SMTP_NUL_TERMINATED, NULL};
+    SmtpServerInfo server = {sizeof(SmtpServerInfo), 9, HOST, NULL, NULL, 1000, SMTP_OPTION_NONE};
     int before = destroyed, asked_before = asked;
 
     CHECK_SAME(SmtpConnect(bad, HOST, 9, 1000, SMTP_OPTION_NONE), expected);
@@ -56,6 +58,13 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(SmtpSendMessage(bad, SENDER, RECIPIENT, MESSAGE, SMTP_NUL_TERMINATED), expected);
     CHECK_SAME(SmtpSendFile(bad, SENDER, RECIPIENT, "/dev/null"), expected);
     CHECK_SAME(SmtpSendStream(bad, SENDER, RECIPIENT, SMTP_SIZE_UNKNOWN, count_asked, NULL), expected);
+    CHECK_SAME(SmtpCreateMessage(bad, SENDER, 0), expected);
+    CHECK_SAME(SmtpAddRecipient(bad, RECIPIENT), expected);
+    CHECK_SAME(SmtpWrite(bad, MESSAGE, SMTP_NUL_TERMINATED), expected);
+    CHECK_SAME(SmtpAppendMessage(bad, MESSAGE, SMTP_NUL_TERMINATED), expected);
+    CHECK_SAME(SmtpAppendFile(bad, "/dev/null"), expected);
+    CHECK_SAME(SmtpAppendStream(bad, count_asked, NULL), expected);
+    CHECK_SAME(SmtpCloseMessage(bad), expected);
     CHECK_SAME(asked, asked_before);
     CHECK_SAME(SmtpCommand(bad, "NOOP", NULL), expected);
     CHECK_SAME(SmtpNoop(bad), expected);
@@ -105,6 +114,7 @@ static void every_function(SmtpClient *bad)
     if (bad == NULL) {
         return; /* allowed in the following */
     }
+    CHECK_SAME(SmtpSubmitMessage(bad, &message, &server), expected);
     CHECK_SAME(SmtpClientRelease(bad), expected);
     CHECK_SAME(SmtpSetLastError(bad, 0), expected);
     CHECK_SAME(SmtpGetLastError(bad), expected);
