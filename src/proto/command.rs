@@ -34,6 +34,14 @@ pub enum Command<'a> {
 }
 
 impl Command<'_> {
+    /// Appends RCPT without parameters; lists are long, so that each step counts.
+    #[inline]
+    pub(super) fn write_recipient(recipient: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"RCPT TO:<");
+        out.extend_from_slice(recipient.as_bytes());
+        out.extend_from_slice(b">\r\n");
+    }
+
     /// Appends the line, CRLF included.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         match self {
@@ -44,15 +52,13 @@ impl Command<'_> {
             Self::Mail(envelope, offered) => write_mail(out, envelope, offered),
             Self::Rcpt(envelope, index, offered) => {
                 let recipient = envelope.recipient(*index).unwrap_or_default();
-                put(out, &["RCPT TO:<", recipient]);
+                Self::write_recipient(recipient, out);
                 if offered.dsn
                     && let Some((delivery, original)) = envelope.recipient_delivery(*index)
                 {
-                    put(out, &[">"]);
+                    out.truncate(out.len() - 2);
                     delivery.write_recipient_parameters(recipient, original, out);
-                    put(out, &["\r\n"]);
-                } else {
-                    put(out, &[">\r\n"]);
+                    out.extend_from_slice(b"\r\n");
                 }
             }
             Self::Data => put(out, &["DATA\r\n"]),

@@ -3,7 +3,7 @@
 use super::address::{Mailbox, ReversePath};
 use super::delivery::Delivery;
 use super::demands::Demands;
-use super::limits::MAX_REFUSAL_TEXT;
+use super::limits::{MAX_REFUSAL_TEXT, MAX_REFUSAL_TEXTS};
 use super::original_recipient::{OriginalRecipient, RecipientDelivery};
 use super::outcome::Outcome;
 use super::reply::Reply;
@@ -52,6 +52,8 @@ pub struct Envelope {
     text: String,
     sender_end: usize,
     recipients: Vec<Recipient>,
+    /// How many octets of replies are kept.
+    refusal_octets: usize,
     /// How many recipients are [`Course::Waiting`].
     waiting: usize,
     size: Option<u64>,
@@ -108,6 +110,7 @@ impl Envelope {
         self.sender_end = self.text.len();
         self.recipients.clear();
         self.waiting = 0;
+        self.refusal_octets = 0;
         self.size = None;
         self.all_or_nothing = false;
         self.eight_bit = false;
@@ -366,6 +369,21 @@ impl Envelope {
         mailbox.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
 
+    /// Whether the recipients are of more domains than so many.
+    #[must_use]
+    pub fn has_more_domains_than(&self, most: usize) -> bool {
+        let mut found: Vec<&str> = Vec::new();
+        for domain in (0..self.len()).map(|index| self.domain(index)) {
+            if !found.iter().any(|other| other.eq_ignore_ascii_case(domain)) {
+                found.push(domain);
+            }
+            if found.len() > most {
+                return true;
+            }
+        }
+        false
+    }
+
     /// How many recipients wait for a transaction.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -393,6 +411,30 @@ impl Envelope {
         }
     }
 
+    /// Takes the recipients that wait, from one on, into the present transaction,
+    /// telling of each, until told to stop. Gives where it stopped, and how many.
+    pub(super) fn ask_all(&mut self, from: usize, mut tell: impl FnMut(u32, &str) -> bool) -> (usize, u32) {
+        let mut start = match from.checked_sub(1) {
+            Some(before) => self.recipients[before].end,
+            None => self.sender_end,
+        };
+        let mut asked = 0;
+        for (index, recipient) in self.recipients.iter_mut().enumerate().skip(from) {
+            let end = recipient.end;
+            let text = &self.text[std::mem::replace(&mut start, end)..end];
+            if recipient.course != Course::Waiting {
+                continue;
+            }
+            recipient.course = Course::Asked;
+            self.waiting -= 1;
+            asked += 1;
+            if !tell(u32::try_from(index).unwrap_or(u32::MAX), text) {
+                return (index + 1, asked);
+            }
+        }
+        (self.recipients.len(), asked)
+    }
+
     /// Has the recipients wait again that were asked for in vain, as MAIL was refused.
     pub(super) fn unask(&mut self) {
         for recipient in &mut self.recipients {
@@ -407,6 +449,10 @@ impl Envelope {
     /// of the message.
     pub(super) fn answer(&mut self, index: usize, reply: &Reply) {
         let Some(recipient) = self.recipients.get_mut(index) else { return };
+        if reply.is_positive() && recipient.refusal.is_none() {
+            recipient.state = RecipientState::Accepted;
+            return;
+        }
         recipient.state = match reply.code() {
             200..=299 => RecipientState::Accepted,
             400..=499 => RecipientState::RefusedTemporary,
@@ -414,7 +460,7 @@ impl Envelope {
         };
         recipient.refusal = None;
         if recipient.state != RecipientState::Accepted {
-            recipient.refusal = Some(shortened(reply.to_record()));
+            recipient.refusal = Some(kept(reply.to_record(), &mut self.refusal_octets));
         }
     }
 
@@ -422,7 +468,7 @@ impl Envelope {
     pub(super) fn defer(&mut self, index: usize, reply: &Reply) {
         let Some(recipient) = self.recipients.get_mut(index) else { return };
         recipient.state = RecipientState::RefusedTemporary;
-        recipient.refusal = Some(shortened(reply.to_record()));
+        recipient.refusal = Some(kept(reply.to_record(), &mut self.refusal_octets));
         if recipient.course == Course::Asked {
             recipient.course = Course::Waiting;
             self.waiting += 1;
@@ -448,15 +494,19 @@ impl Envelope {
                 Outcome::RejectedPermanent => RecipientState::RefusedPermanent,
                 Outcome::Unknown => RecipientState::Unknown,
             };
-            recipient.refusal = reply.map(|reply| shortened(reply.clone()));
+            recipient.refusal = reply.map(|reply| kept(reply.clone(), &mut self.refusal_octets));
         }
     }
 }
 
-/// A reply as it is kept for each recipient: however long it is, it must not add up.
-fn shortened(mut reply: ServerReply) -> Box<ServerReply> {
-    reply.text.truncate(reply.text.floor_char_boundary(MAX_REFUSAL_TEXT));
+/// A reply as it is kept for a recipient: the whole of it, unless there are so many
+/// long ones that they would add up.
+fn kept(mut reply: ServerReply, octets: &mut usize) -> Box<ServerReply> {
+    if *octets + reply.text.len() > MAX_REFUSAL_TEXTS {
+        reply.text.truncate(reply.text.floor_char_boundary(MAX_REFUSAL_TEXT));
+    }
     reply.text.shrink_to_fit();
+    *octets += reply.text.len();
     Box::new(reply)
 }
 

@@ -919,6 +919,9 @@ static void refused_recipients(void)
             memset(&recipient, 77, sizeof recipient);
             recipient.size = sizeof recipient;
             CHECK_SAME(SmtpGetRecipient(client, i, &recipient), 0);
+            /* Whom the server accepted was not sent to either, if all were wanted. */
+            CHECK_SAME(recipient.state, wanted && i == 0 ? SMTP_RECIPIENT_NOT_TRIED : expected[i].state);
+            recipient.state = expected[i].state;
             CHECK(memcmp(&recipient, &expected[i], sizeof recipient) == 0);
             CHECK_SAME(SmtpGetRecipientString(client, i, SMTP_RECIPIENT_TEXT_ADDRESS, text, sizeof text, NULL), 0);
             CHECK_TEXT(text, addresses[i]);

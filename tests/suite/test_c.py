@@ -306,7 +306,7 @@ def test_the_example_tells_of_failures(send):
     server = Script(*HELLO, *ehlo(), *transaction(one, b"554 5.7.1 Spam\r\n"), *GOODBYE)
     done = send(server, "--to", "one@mail.example")
     assert done.returncode == 1
-    assert done.stdout == "outcome: rejected\n"
+    assert done.stdout == "outcome: rejected\nrefused: one@mail.example: 554 5.7.1 Spam\n"
     assert "send: send: " in done.stderr and "554 5.7.1 Spam" in done.stderr
     server.finish()
     done = send(server, "--to", "one@mail.example")

@@ -351,7 +351,8 @@ def test_all_or_nothing_delivers_to_nobody(servers, name):
         assert failed.value.name == "SMTP_ERROR_RECIPIENT_REJECTED"
         assert (failed.value.result_code, failed.value.address) == (550, addresses[1])
         assert failed.value.safe_to_retry
-        assert [recipient.accepted for recipient in client.recipients] == [True, False, True]
+        states = [recipient.state for recipient in client.recipients]
+        assert states == [smtpclient.RECIPIENT_NOT_TRIED, smtpclient.RECIPIENT_REFUSED_PERMANENT, smtpclient.RECIPIENT_NOT_TRIED]
         # The session goes on, and with it the wait for what would have come before.
         after, message = send(client, server, b"for both\r\n", "alice bob")
     assert server.stored(after) == server.expected(message)

@@ -13,7 +13,9 @@ impl Session {
     pub(super) fn handle_reply(&mut self, more_input: bool) {
         let code = self.parser.reply().code();
         let is_challenge = code == 334 && self.state == State::Auth;
-        self.trace.reply(code, self.parser.reply().text(), is_challenge);
+        if self.trace.wants_records() {
+            self.trace.reply(code, self.parser.reply().text(), is_challenge);
+        }
         if self.early_reply() {
             return;
         }
@@ -130,7 +132,7 @@ impl Session {
             // MAIL was refused: this reply says nothing of the recipient.
             return;
         }
-        if self.is_one_too_many() {
+        if reply.is_negative() && self.is_one_too_many() {
             return self.defer_recipient(index);
         }
         self.mail.envelope.answer(index, reply);
@@ -186,6 +188,10 @@ impl Session {
         }
         if !reply.is_negative() {
             return self.handle_unexpected(Phase::Content);
+        }
+        if self.state == State::Simple {
+            // The message has been dropped since.
+            return;
         }
         if self.mail.refusal.is_none() {
             let outcome = Outcome::of_refusal(reply.code());
