@@ -37,6 +37,14 @@ options! {
         "Speak LMTP instead of SMTP (RFC 2033), over TCP or a Unix socket; the default port becomes 24. Each recipient has a reply of its own to the message.";
 }
 
+/// The well-known ports: name behind `SMTP_PORT_`, number, what it is.
+pub const PORTS: &[(&str, u32, &str)] = &[
+    ("LMTP", 24, "LMTP, where no other port was agreed on."),
+    ("STANDARD", 25, "SMTP between servers; STARTTLS where it is offered."),
+    ("SECURE", 465, "Submission over TLS from the first octet (RFC 8314)."),
+    ("SUBMISSION", 587, "Submission, with STARTTLS (RFC 6409)."),
+];
+
 impl Options {
     /// Whether all bits of another set are in this one.
     #[must_use]

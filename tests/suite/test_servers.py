@@ -75,6 +75,10 @@ def test_mail_arrives_octet_by_octet(servers, name, port, login):
         assert client.is_extended
         assert client.tls_verified is (port != "plain")
         assert (client.tls_protocol == "") is (port == "plain")
+        security = client.security_information
+        assert (security.protocol == smtpclient.PROTOCOL_NONE) is (port == "plain")
+        assert (security.cipher_strength, security.verified) == (client.cipher_strength, client.tls_verified)
+        assert (security.hash_strength, security.certificate_status) == (client.hash_strength, client.certificate_status)
         assert (client.auth_mechanism != "") is login
         if not login and (name == "dovecot-submission" or (name == "mail_server" and port != "plain")):
             with pytest.raises(ServerError) as failed:

@@ -33,6 +33,7 @@ from ._library import (
     SmtpMessageInfo,
     SmtpReadCallback,
     SmtpRecipient,
+    SmtpSecurityInfo,
     SmtpServerInfo,
     SmtpTraceCallback,
     SmtpTransferStatus,
@@ -130,14 +131,29 @@ class TransferStatus(NamedTuple):
     time_estimated: float
 
 
+class SecurityInformation(NamedTuple):
+    """What protects the connection, all of one moment."""
+
+    #: One of the PROTOCOL_ constants.
+    protocol: int
+    #: The bits of the cipher's key; 0 without TLS.
+    cipher_strength: int
+    #: The bits of the cipher suite's hash; 0 without TLS.
+    hash_strength: int
+    #: What the check of the certificate came to, one of the CERTIFICATE_ constants.
+    certificate_status: int
+    #: Whether it was checked and is good.
+    verified: bool
+
+
 class Recipient(NamedTuple):
-    """What the server said of one recipient of the last message."""
+    """What became of the last message for one of its recipients."""
 
     #: The address, without brackets.
     address: str
     #: One of the RECIPIENT_ constants.
     state: int
-    #: The code of the reply that refused it; else 0.
+    #: The code of the reply that refused it, or the message for it; else 0.
     result_code: int
     #: The enhanced status code of that reply, such as "5.1.1"; else empty.
     enhanced_code: str
@@ -146,7 +162,7 @@ class Recipient(NamedTuple):
 
     @property
     def accepted(self) -> bool:
-        """Whether the server accepted the address; ``outcome`` tells whether it took the message."""
+        """Whether the server took the message for this recipient; while it is under way, the address."""
         return self.state == _tables.RECIPIENT_ACCEPTED
 
 
@@ -905,6 +921,25 @@ class Client:
             facts.time_elapsed_ms / 1000,
             facts.time_estimated_ms / 1000,
         )
+
+    @property
+    def security_information(self) -> SecurityInformation:
+        """What protects the connection; the texts about it are properties, such as ``tls_cipher``."""
+        facts = SmtpSecurityInfo(size=ctypes.sizeof(SmtpSecurityInfo))
+        self._check_read(library.SmtpGetSecurityInformation(self._handle, ctypes.byref(facts)))
+        return SecurityInformation(
+            facts.protocol, facts.cipher_strength, facts.hash_strength, facts.certificate_status, facts.verified != 0
+        )
+
+    def enable_trace(self, path: Union[str, os.PathLike[str]], flags: int = 0) -> None:
+        """Has the conversation appended to a file: ``trace_file`` and ``trace_flags`` at once. The flags are TRACE_ bits."""
+        self._check(
+            library.SmtpEnableTrace(self._handle, encode("path", os.fspath(path)), in_range("flags", flags, 1 << 32))
+        )
+
+    def disable_trace(self) -> None:
+        """Ends the trace to a file."""
+        self._check(library.SmtpDisableTrace(self._handle))
 
     def clear_error(self) -> None:
         """Forgets the last failure."""
