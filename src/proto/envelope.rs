@@ -478,14 +478,19 @@ impl Envelope {
         }
     }
 
+    /// Writes down that a recipient was accepted.
+    pub(super) fn accept(&mut self, index: usize) {
+        let Some(recipient) = self.recipients.get_mut(index) else { return };
+        recipient.state = RecipientState::Accepted;
+        if recipient.refusal.is_some() {
+            recipient.refusal = None;
+        }
+    }
+
     /// Writes down the reply to a recipient's RCPT command, or for LMTP to the end
     /// of the message.
     pub(super) fn answer(&mut self, index: usize, reply: &Reply) {
         let Some(recipient) = self.recipients.get_mut(index) else { return };
-        if reply.is_positive() && recipient.refusal.is_none() {
-            recipient.state = RecipientState::Accepted;
-            return;
-        }
         recipient.state = match reply.code() {
             200..=299 => RecipientState::Accepted,
             400..=499 => RecipientState::RefusedTemporary,

@@ -5,51 +5,57 @@
 /// No part of an ordinary mailbox is too long if the whole is no longer than this.
 const MAX_ORDINARY: usize = 63;
 
-/// What may come next; each of the first four is the beginning of its row in [`NEXT`].
-const LOCAL_PART: u16 = 0;
-const IN_LOCAL: u16 = 0x100;
-const LABEL: u16 = 0x200;
-const IN_LABEL: u16 = 0x300;
-/// The comma of a list.
-const END: u16 = 0x400;
-const NOT_ORDINARY: u16 = 0x500;
+/// Letters and digits.
+const PLAIN: u8 = 1;
+/// What an atom may have besides.
+const OTHER: u8 = 2;
 
-/// The state behind each octet in each state.
-static NEXT: [u16; 0x400] = {
-    let mut next = [NOT_ORDINARY; 0x400];
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
     let mut octet: u8 = 0;
     while octet < 0x80 {
-        let at = octet as usize;
-        if is_atom(octet) {
-            next[LOCAL_PART as usize + at] = IN_LOCAL;
-            next[IN_LOCAL as usize + at] = IN_LOCAL;
-        }
         if octet.is_ascii_alphanumeric() {
-            next[LABEL as usize + at] = IN_LABEL;
-            next[IN_LABEL as usize + at] = IN_LABEL;
+            classes[octet as usize] = PLAIN;
+        } else if is_atom(octet) {
+            classes[octet as usize] = OTHER;
         }
         octet += 1;
     }
-    next[IN_LOCAL as usize + b'.' as usize] = LOCAL_PART;
-    next[IN_LOCAL as usize + b'@' as usize] = LABEL;
-    next[IN_LABEL as usize + b'.' as usize] = LABEL;
-    next[IN_LABEL as usize + b'-' as usize] = LABEL;
-    next[IN_LABEL as usize + b',' as usize] = END;
-    next
+    classes
 };
 
 /// The end of the ordinary mailbox that a text, or a list, begins with, if it is one.
 pub(super) fn ordinary_end(text: &[u8]) -> Option<usize> {
     let within = &text[..text.len().min(MAX_ORDINARY + 1)];
-    let mut state = LOCAL_PART;
-    for (at, octet) in within.iter().enumerate() {
-        // The mask spares a check of the bounds.
-        state = NEXT[usize::from(state | u16::from(*octet)) & 0x3FF];
-        if state >= END {
-            return (state == END).then_some(at);
+    let mut start = 0;
+    loop {
+        let end = run_end(within, start, PLAIN | OTHER)?;
+        start = end + 1;
+        match within.get(end) {
+            Some(b'.') => {}
+            Some(b'@') => break,
+            _ => return None,
         }
     }
-    (state == IN_LABEL && text.len() <= MAX_ORDINARY).then_some(text.len())
+    loop {
+        let end = run_end(within, start, PLAIN)?;
+        start = end + 1;
+        match within.get(end) {
+            Some(b'.' | b'-') => {}
+            Some(b',') => return Some(end),
+            None if end <= MAX_ORDINARY => return Some(end),
+            _ => return None,
+        }
+    }
+}
+
+/// Where the octets of some classes end, of which there is at least one.
+fn run_end(text: &[u8], start: usize, classes: u8) -> Option<usize> {
+    let mut end = start;
+    while end < text.len() && CLASSES[usize::from(text[end])] & classes != 0 {
+        end += 1;
+    }
+    (end > start).then_some(end)
 }
 
 /// Whether an octet may be in an atom (RFC 5322 section 3.2.3).

@@ -134,18 +134,20 @@ impl Session {
             // MAIL was refused: this reply says nothing of the recipient.
             return;
         }
-        if reply.is_negative() && self.is_one_too_many() {
+        if reply.is_positive() {
+            self.mail.envelope.accept(index);
+            self.mail.accepted += 1;
+        } else if self.is_one_too_many() {
             return self.defer_recipient(index);
+        } else {
+            self.mail.envelope.answer(index, reply);
         }
-        self.mail.envelope.answer(index, reply);
         if self.trace.wants_recipients() {
             let address = self.mail.envelope.recipient(index).unwrap_or_default();
             let number = u32::try_from(index).unwrap_or(u32::MAX);
             self.trace.recipient(number, address, self.mail.envelope.state(index), reply);
         }
-        if reply.is_positive() {
-            self.mail.accepted += 1;
-        } else if self.mail.stepwise {
+        if reply.is_negative() && self.mail.stepwise {
             let address = self.mail.envelope.recipient(index).unwrap_or_default().to_owned();
             let what = format!("the server refused the recipient <{address}>");
             let error = self.refusal(Code::RECIPIENT_REJECTED, Phase::Rcpt, what).with_address(address);
