@@ -494,13 +494,13 @@ class Client:
     require_tls = _Flag()
     auth_sender = _Text()
     disabled_extensions = _Text()
-    auth_type = _Integer()
-    bearer_token = _WriteOnlyText()
-    auth_identity = _Text()
     trace_file = _Text()
     trace_keep = _Integer()
     trace_flags = _Integer()
     insecure_trace_secrets = _Flag()
+    auth_type = _Integer()
+    bearer_token = _WriteOnlyText()
+    auth_identity = _Text()
 
     # The connection
     is_connected = _ReadOnlyFlag()
