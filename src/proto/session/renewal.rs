@@ -55,6 +55,10 @@ impl Session {
     /// Goes on with the message for which this session was made.
     pub(super) fn go_on(&mut self) {
         self.resumes = false;
-        self.begin_transaction();
+        // The server behind the new connection may be another one.
+        match self.expect_offered() {
+            Ok(()) => self.begin_transaction(),
+            Err(error) => self.conclude(Err(error), State::Ready),
+        }
     }
 }

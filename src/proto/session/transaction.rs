@@ -211,19 +211,27 @@ impl Session {
         self.expect_demands()
     }
 
-    /// Where the server has said that it takes so few recipients that there will be
-    /// further transactions, the message must allow for that.
+    /// Where the server has said that it takes so few recipients, or recipients of so
+    /// few domains, that there will be further transactions, the message must allow
+    /// for that.
     fn expect_one_transaction_to_do(&self) -> Result<()> {
-        let (envelope, count) = (&self.mail.envelope, self.mail.envelope.len());
-        let Some(most) = self.capabilities.limits.rcpt.filter(|most| count > *most as usize) else { return Ok(()) };
-        let why = if envelope.is_all_or_nothing() {
-            format!("so {count} cannot be served all or none of them")
-        } else if envelope.is_repeatable() {
+        let (envelope, limits) = (&self.mail.envelope, self.capabilities.limits);
+        if envelope.is_repeatable() && !envelope.is_all_or_nothing() {
             return Ok(());
-        } else {
-            format!("and for {count} the message must be read more than once")
+        }
+        let takes = match (limits.rcpt, limits.rcpt_domain) {
+            (Some(most), _) if envelope.len() > most as usize => format!("{most} recipients at a time"),
+            (_, Some(most)) if envelope.has_more_domains(most as usize) => {
+                format!("recipients of {most} domains at a time")
+            }
+            _ => return Ok(()),
         };
-        let what = format!("the server takes {most} recipients at a time, {why}");
+        let why = if envelope.is_all_or_nothing() {
+            format!("so {} cannot be served all or none of them", envelope.len())
+        } else {
+            format!("and for {} the message must be read more than once", envelope.len())
+        };
+        let what = format!("the server takes {takes}, {why}");
         Err(Error::caller(Code::TOO_MANY_RECIPIENTS, what))
     }
 
