@@ -54,6 +54,13 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(SmtpSendMessage(bad, SENDER, RECIPIENT, MESSAGE, SMTP_NUL_TERMINATED), expected);
     CHECK_SAME(SmtpSendFile(bad, SENDER, RECIPIENT, "/dev/null"), expected);
     CHECK_SAME(SmtpSendStream(bad, SENDER, RECIPIENT, SMTP_SIZE_UNKNOWN, count_asked, NULL), expected);
+    CHECK_SAME(SmtpCreateMessage(bad, SENDER, 0), expected);
+    CHECK_SAME(SmtpAddRecipient(bad, RECIPIENT), expected);
+    CHECK_SAME(SmtpWrite(bad, MESSAGE, SMTP_NUL_TERMINATED), expected);
+    CHECK_SAME(SmtpAppendMessage(bad, MESSAGE, SMTP_NUL_TERMINATED), expected);
+    CHECK_SAME(SmtpAppendFile(bad, "/dev/null"), expected);
+    CHECK_SAME(SmtpAppendStream(bad, count_asked, NULL), expected);
+    CHECK_SAME(SmtpCloseMessage(bad), expected);
     CHECK_SAME(asked, asked_before);
     CHECK_SAME(SmtpCommand(bad, "NOOP", NULL), expected);
     CHECK_SAME(SmtpNoop(bad), expected);
@@ -96,6 +103,7 @@ static void every_function(SmtpClient *bad)
     if (bad == NULL) {
         return; /* allowed in the following */
     }
+    CHECK_SAME(SmtpSubmitMessage(bad, NULL, NULL), expected);
     CHECK_SAME(SmtpClientRelease(bad), expected);
     CHECK_SAME(SmtpSetLastError(bad, 0), expected);
     CHECK_SAME(SmtpGetLastError(bad), expected);
@@ -179,6 +187,12 @@ static void wrong_order(void)
     /* The file is not looked for, nor the reader asked. */
     CHECK_SAME(SmtpSendFile(client, SENDER, RECIPIENT, "/no/such/file"), SMTP_ERROR_NOT_CONNECTED);
     CHECK_SAME(SmtpSendStream(client, SENDER, RECIPIENT, 0, count_asked, NULL), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpCreateMessage(client, SENDER, 0), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpAddRecipient(client, RECIPIENT), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpWrite(client, MESSAGE, SMTP_NUL_TERMINATED), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpAppendMessage(client, MESSAGE, SMTP_NUL_TERMINATED), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpAppendStream(client, count_asked, NULL), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpCloseMessage(client), SMTP_ERROR_NOT_CONNECTED);
     CHECK_SAME(SmtpNoop(client), SMTP_ERROR_NOT_CONNECTED);
     CHECK_SAME(SmtpCommand(client, "HELP", NULL), SMTP_ERROR_NOT_CONNECTED);
     CHECK_SAME(SmtpVerifyAddress(client, RECIPIENT), SMTP_ERROR_NOT_CONNECTED);
@@ -894,6 +908,9 @@ static void refused_recipients(void)
             memset(&recipient, 77, sizeof recipient);
             recipient.size = sizeof recipient;
             CHECK_SAME(SmtpGetRecipient(client, i, &recipient), 0);
+            /* Whoever was accepted gets nothing either. */
+            CHECK_SAME(recipient.state, wanted && i == 0 ? SMTP_RECIPIENT_NOT_TRIED : expected[i].state);
+            recipient.state = expected[i].state;
             CHECK(memcmp(&recipient, &expected[i], sizeof recipient) == 0);
             CHECK_SAME(SmtpGetRecipientString(client, i, SMTP_RECIPIENT_TEXT_ADDRESS, text, sizeof text, NULL), 0);
             CHECK_TEXT(text, addresses[i]);
