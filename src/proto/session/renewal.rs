@@ -58,7 +58,10 @@ impl Session {
         // The server behind the new connection may be another one.
         match self.expect_offered() {
             Ok(()) => self.begin_transaction(),
-            Err(error) => self.conclude(Err(error), State::Ready),
+            Err(mut error) => {
+                error.phase = Phase::Mail;
+                self.conclude(Err(error), State::Ready);
+            }
         }
     }
 }
