@@ -97,7 +97,7 @@ impl Drop for Shown<'_> {
 /// up at its first step would never fail.
 #[test]
 fn the_seeds_of_the_session_go_far() {
-    let table: [(&str, &[&str]); 13] = [
+    let table: [(&str, &[&str]); 15] = [
         ("one_message", &["OK NOT_SENT", "OK ACCEPTED"]),
         ("pipelined", &["OK NOT_SENT", "OK ACCEPTED", "MESSAGE_REJECTED REJECTED_PERMANENT", "OK REJECTED_PERMANENT"]),
         ("login", &["OK NOT_SENT", "OK NOT_SENT"]),
@@ -111,6 +111,31 @@ fn the_seeds_of_the_session_go_far() {
         ("end_half_written", &["OK NOT_SENT", "CONNECTION_RESET NOT_SENT"]),
         ("reset_at_end", &["OK NOT_SENT", "CONNECTION_RESET UNKNOWN"]),
         ("timeout_at_end", &["OK NOT_SENT", "TIMEOUT UNKNOWN"]),
+        (
+            "steps",
+            &[
+                "OK NOT_SENT",
+                "OK NOT_SENT",
+                "RECIPIENT_REJECTED NOT_SENT",
+                "OK NOT_SENT",
+                "OK NOT_SENT",
+                "OK NOT_SENT",
+                "OK ACCEPTED",
+            ],
+        ),
+        (
+            "steps_reset",
+            &[
+                "OK NOT_SENT",
+                "OK NOT_SENT",
+                "OK NOT_SENT",
+                "OK NOT_SENT",
+                "OK NOT_SENT",
+                "OK NOT_SENT",
+                "DATA_REJECTED REJECTED_TEMPORARY",
+                "OK NOT_SENT",
+            ],
+        ),
     ];
     for (name, expected) in table {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/session").join(name);

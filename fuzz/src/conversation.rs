@@ -4,7 +4,7 @@
 //! `proto::session` have to hold, and they are checked here from outside: by
 //! what went over the wire, not by what the session says of itself.
 
-use smtpclient::error::{Class, Code, Error, Phase};
+use smtpclient::error::{Class, Code, Error, Phase, Result};
 use smtpclient::proto::sasl::Credentials;
 use smtpclient::proto::{
     CommandText, Config, Delivery, Direction, Envelope, HostName, Mailbox, Moment, Outcome, RecipientState,
@@ -53,6 +53,9 @@ const SPEECHES: [&[u8]; 32] = [
     b"abc\r\n",
 ];
 
+/// Actions from this one on are steps of a message.
+const STEPS: usize = 128;
+
 /// Pieces of messages.
 const PIECES: [&[u8]; 8] = [b"x", b".", b"\r\n", b"\n", b"\r", b".\r\n", b"\r\n.\r\n", b"a longer line\r\n"];
 
@@ -84,6 +87,8 @@ struct Onlooker {
     sent: Vec<u8>,
     /// Whether the password may be among it.
     private: bool,
+    /// What the present call gives is not the end of the message.
+    pauses: bool,
     /// The message under way has been ended by the caller.
     finished: bool,
     /// All of that has left the machine.
@@ -122,6 +127,7 @@ pub fn play(data: &[u8]) -> Vec<String> {
         now: Moment(1000),
         sent: Vec::new(),
         private: private_path || insecure_auth,
+        pauses: false,
         finished: false,
         ended: false,
         delivered: false,
@@ -255,7 +261,9 @@ impl Onlooker {
 
     fn finish_content(&mut self) {
         self.session.finish_content(self.now);
-        (self.finished, self.ended) = (true, false);
+        if !self.pauses {
+            (self.finished, self.ended) = (true, false);
+        }
     }
 
     fn take_result(&mut self, running: &mut bool) {
@@ -279,27 +287,9 @@ impl Onlooker {
             return;
         }
         let was_open = self.session.is_open();
-        let session = &mut self.session;
-        let begun = match action % 8 {
-            0 => {
-                let credentials =
-                    Credentials { user: USER.into(), password: Secret::new(PASSWORD), ..Credentials::default() };
-                session.authenticate(credentials, self.now)
-            }
-            1 => session.reset(self.now),
-            2 => session.quit(self.now),
-            3 => {
-                let text = std::str::from_utf8(choices.octets(8)).unwrap_or_default();
-                let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
-                CommandText::parse(verb, rest).and_then(|text| session.command(&text, self.now))
-            }
-            _ => {
-                (self.finished, self.ended, self.delivered) = (false, false, false);
-                let mut envelope = envelope(action, choices.octet().unwrap_or_default());
-                envelope.set_repeatable(true);
-                envelope.set_chunks(self.chunks);
-                session.send(&mut envelope, self.now)
-            }
+        let begun = match action {
+            STEPS.. => self.step_of_message(action, choices),
+            _ => self.whole_command(action, choices),
         };
         match begun {
             Ok(()) => *running = true,
@@ -313,6 +303,72 @@ impl Onlooker {
                 );
                 assert!(matches!(error.class(), Class::Caller | Class::Server), "{error}");
                 assert!(self.session.outcome() != Outcome::Unknown || self.ended);
+            }
+        }
+    }
+
+    fn whole_command(&mut self, action: usize, choices: &mut Choices<'_>) -> Result<()> {
+        let session = &mut self.session;
+        match action % 8 {
+            0 => {
+                let credentials =
+                    Credentials { user: USER.into(), password: Secret::new(PASSWORD), ..Credentials::default() };
+                session.authenticate(credentials, self.now)
+            }
+            1 => session.reset(self.now),
+            2 => session.quit(self.now),
+            3 => {
+                let text = std::str::from_utf8(choices.octets(8)).unwrap_or_default();
+                let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
+                CommandText::parse(verb, rest).and_then(|text| session.command(&text, self.now))
+            }
+            _ => {
+                self.begin_message();
+                let mut envelope = envelope(action, choices.octet().unwrap_or_default());
+                envelope.set_repeatable(true);
+                envelope.set_chunks(self.chunks);
+                self.session.send(&mut envelope, self.now)
+            }
+        }
+    }
+
+    /// A message that is under way is not over because another one is asked for.
+    fn begin_message(&mut self) {
+        if !self.session.is_message_open() {
+            (self.finished, self.ended, self.delivered) = (false, false, false);
+            self.pauses = false;
+        }
+    }
+
+    /// The commands of a message one by one, in any order.
+    fn step_of_message(&mut self, action: usize, choices: &mut Choices<'_>) -> Result<()> {
+        let was_open = self.session.is_message_open();
+        match action % 4 {
+            0 => {
+                self.begin_message();
+                // Without a recipient.
+                let mut envelope = envelope(0, choices.octet().unwrap_or_default() & !2);
+                envelope.set_chunks(self.chunks);
+                let begun = self.session.begin_message(&mut envelope, self.now);
+                assert!(!was_open || begun.is_err(), "two messages at a time");
+                begun
+            }
+            1 => {
+                let addresses = ["b@y.example", "c@z.example", "j\u{f6}rg@y.example"];
+                let address = addresses[choices.octet().unwrap_or_default() % addresses.len()];
+                let before = self.session.envelope().len();
+                let begun = self.session.add_recipient(Mailbox::parse(address).unwrap(), None, self.now);
+                assert!(was_open || begun.is_err(), "a recipient for no message");
+                assert_eq!(self.session.envelope().len(), before + usize::from(begun.is_ok()));
+                begun
+            }
+            last => {
+                let begun = self.session.take_content(last == 3, self.now);
+                assert!(was_open || begun.is_err(), "content for no message");
+                if begun.is_ok() {
+                    self.pauses = last != 3;
+                }
+                begun
             }
         }
     }

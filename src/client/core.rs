@@ -155,7 +155,7 @@ impl Client {
     ///
     /// `NOT_CONNECTED`, or whatever the attempt met.
     pub fn reset(&self) -> Result<()> {
-        self.operate(|inner| self.run_command(inner, None, |session, now, _| session.reset(now), Status::take_session))
+        self.operate(|inner| self.run_command(inner, None, |session, now, _| session.reset(now), Status::take_reset))
     }
 
     /// Says QUIT and closes the connection. Once there is a connection this
@@ -375,7 +375,10 @@ impl Client {
             }
         }
         drop(connection);
-        self.shared.lock().status.take_connection(None);
+        let mut shared = self.shared.lock();
+        shared.status.take_connection(None);
+        shared.status.drop_message();
+        drop(shared);
         inner.end_untold = true;
         Ok(())
     }

@@ -118,6 +118,19 @@ impl Status {
     /// Takes note that the connection is gone; what was learnt of it stays readable.
     pub(super) fn take_disconnect(&mut self) {
         self.connected = false;
+        self.drop_message();
+    }
+
+    /// Takes note that a message that was begun will not be completed: nobody gets it,
+    /// whoever was accepted for it. What is completed stays as it is.
+    pub(super) fn drop_message(&mut self) {
+        self.envelope.settle_all(Outcome::NotSent, None);
+    }
+
+    /// Takes over what RSET has changed.
+    pub(super) fn take_reset(&mut self, session: &mut Session) {
+        self.take_session(session);
+        self.drop_message();
     }
 
     /// Forgets what the last login has cost: a new one is begun.

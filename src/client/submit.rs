@@ -1,8 +1,9 @@
 //! A message and a server in one call: connect, log in, send, disconnect.
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, Content, fill_envelope};
 use super::core::{Client, Inner};
 use super::options::Options;
+use crate::drive::File;
 use crate::error::Result;
 use crate::proto::{Moment, Secret};
 
@@ -46,6 +47,11 @@ impl Client {
             let timeout = if server.timeout == 0 { settings.timeout } else { server.timeout };
             (timeout, !server.user.unwrap_or(&settings.user).is_empty())
         };
+        // What can be found wrong with the message is found before there is a connection.
+        fill_envelope(&mut inner.envelope, arguments.sender, arguments.recipients)?;
+        if let Content::File(path) = arguments.message {
+            File::open(path)?;
+        }
         self.connect_in(inner, server.host, server.port, timeout, server.options)?;
         // The connection's time began with it.
         inner.call_end = Moment(0).limit(timeout);

@@ -104,6 +104,10 @@ unsafe fn arguments_of<'a>(message: *const SmtpMessageInfo) -> Result<Arguments<
     // SAFETY: as our caller promises.
     unsafe {
         let message = of_size(message, "message")?;
+        if message.reserved != 0 {
+            let what = format!("the member reserved of the message is {} and must be 0", message.reserved);
+            return Err(Error::caller(Code::INVALID_PARAMETER, what));
+        }
         let content = match optional(message.path, "path")? {
             Some(_) if !message.message.is_null() => {
                 let what = "the message is given twice, in memory and by the path of a file";

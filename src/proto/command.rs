@@ -112,7 +112,7 @@ impl CommandText {
     /// `UNSUITABLE_COMMAND` for a verb that changes what the session is about.
     pub fn parse(verb: &str, parameters: &str) -> Result<Self> {
         /// Each has a function of its own that keeps track of the consequences.
-        const OWN: [&str; 19] = [
+        const OWN: [&str; 20] = [
             "HELO",
             "EHLO",
             "LHLO",
@@ -123,6 +123,7 @@ impl CommandText {
             "DATA",
             "BDAT",
             "BURL",
+            "RSET",
             "QUIT",
             "TURN",
             "ATRN",
@@ -338,7 +339,7 @@ mod tests {
         ] {
             assert_eq!(code(verb, parameters), Code::INVALID_PARAMETER);
         }
-        for verb in ["DATA", "data", "Bdat", "AUTH", "starttls", "MAIL", "EHLO", "QUIT", "SAML", "XCLIENT"] {
+        for verb in ["DATA", "data", "Bdat", "AUTH", "starttls", "MAIL", "EHLO", "QUIT", "RSET", "SAML", "XCLIENT"] {
             assert_eq!(code(verb, ""), Code::UNSUITABLE_COMMAND);
         }
         assert_eq!(code("NOOP", &"x".repeat(600)), Code::TOO_LONG);

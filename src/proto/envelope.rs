@@ -391,19 +391,16 @@ impl Envelope {
         mailbox.rsplit_once('@').map_or("", |(_, domain)| domain)
     }
 
-    /// Whether the recipients are of more domains than so many.
+    /// Whether the recipients are of more different domains than so many.
     #[must_use]
-    pub fn has_more_domains_than(&self, most: usize) -> bool {
-        let mut found: Vec<&str> = Vec::new();
-        for domain in (0..self.len()).map(|index| self.domain(index)) {
-            if !found.iter().any(|other| other.eq_ignore_ascii_case(domain)) {
-                found.push(domain);
+    pub fn has_more_domains(&self, most: usize) -> bool {
+        let mut domains: Vec<&str> = Vec::new();
+        (0..self.len()).map(|index| self.domain(index)).any(|domain| {
+            if !domains.iter().any(|known| known.eq_ignore_ascii_case(domain)) {
+                domains.push(domain);
             }
-            if found.len() > most {
-                return true;
-            }
-        }
-        false
+            domains.len() > most
+        })
     }
 
     /// How many recipients wait for a transaction.
@@ -522,7 +519,7 @@ impl Envelope {
 
     /// Writes down what became of the message for all recipients that were accepted
     /// in the present transaction, with the reply if one decided it.
-    pub(super) fn settle_all(&mut self, outcome: Outcome, reply: Option<&ServerReply>) {
+    pub fn settle_all(&mut self, outcome: Outcome, reply: Option<&ServerReply>) {
         for recipient in self.recipients.iter_mut().filter(|recipient| recipient.is_hopeful()) {
             recipient.course = Course::Settled;
             recipient.state = match outcome {

@@ -198,6 +198,12 @@ static void wrong_order(void)
     /* The file is not looked for, nor the reader asked. */
     CHECK_SAME(SmtpSendFile(client, SENDER, RECIPIENT, "/no/such/file"), SMTP_ERROR_NOT_CONNECTED);
     CHECK_SAME(SmtpSendStream(client, SENDER, RECIPIENT, 0, count_asked, NULL), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpCreateMessage(client, SENDER, 0), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpAddRecipient(client, RECIPIENT), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpWrite(client, MESSAGE, SMTP_NUL_TERMINATED), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpAppendMessage(client, MESSAGE, SMTP_NUL_TERMINATED), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpAppendStream(client, count_asked, NULL), SMTP_ERROR_NOT_CONNECTED);
+    CHECK_SAME(SmtpCloseMessage(client), SMTP_ERROR_NOT_CONNECTED);
     CHECK_SAME(SmtpNoop(client), SMTP_ERROR_NOT_CONNECTED);
     CHECK_SAME(SmtpCommand(client, "HELP", NULL), SMTP_ERROR_NOT_CONNECTED);
     CHECK_SAME(SmtpVerifyAddress(client, RECIPIENT), SMTP_ERROR_NOT_CONNECTED);
@@ -919,7 +925,7 @@ static void refused_recipients(void)
             memset(&recipient, 77, sizeof recipient);
             recipient.size = sizeof recipient;
             CHECK_SAME(SmtpGetRecipient(client, i, &recipient), 0);
-            /* Whom the server accepted was not sent to either, if all were wanted. */
+            /* Whoever was accepted gets nothing either. */
             CHECK_SAME(recipient.state, wanted && i == 0 ? SMTP_RECIPIENT_NOT_TRIED : expected[i].state);
             recipient.state = expected[i].state;
             CHECK(memcmp(&recipient, &expected[i], sizeof recipient) == 0);

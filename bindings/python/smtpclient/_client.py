@@ -510,13 +510,13 @@ class Client:
     require_tls = _Flag()
     auth_sender = _Text()
     disabled_extensions = _Text()
-    auth_type = _Integer()
-    bearer_token = _WriteOnlyText()
-    auth_identity = _Text()
     trace_file = _Text()
     trace_keep = _Integer()
     trace_flags = _Integer()
     insecure_trace_secrets = _Flag()
+    auth_type = _Integer()
+    bearer_token = _WriteOnlyText()
+    auth_identity = _Text()
 
     # The connection
     is_connected = _ReadOnlyFlag()
@@ -777,84 +777,6 @@ class Client:
             # The structure holds the address only: what is there lives in this variable.
             octets, content.length = _view(message)
             content.message = ctypes.cast(octets, ctypes.c_void_p)
-        server = SmtpServerInfo(
-            size=ctypes.sizeof(SmtpServerInfo),
-            port=in_range("port", port, 1 << 16),
-            host=None if host is None else encode("host", host),
-            user=None if user is None else encode("user", user),
-            password=None if password is None else encode("password", password),
-            timeout_ms=_milliseconds(timeout),
-            options=in_range("options", options, 1 << 32),
-        )
-        self._finish(library.SmtpSubmitMessage(self._handle, ctypes.byref(content), ctypes.byref(server)))
-
-    def create_message(self, sender: str, size: int = 0) -> None:
-        """Begins a message with MAIL; the size in octets is 0 if it is not known.
-
-        Then come ``add_recipient``, ``write`` or ``append_file`` or ``append_stream``,
-        and ``close_message``. ``reset`` drops the message as long as it has no content.
-        ``send_message`` does all of this at once and with fewer round trips.
-        """
-        self._finish(
-            library.SmtpCreateMessage(self._handle, encode("sender", sender), in_range("size", size, _SIZE_UNKNOWN))
-        )
-
-    def add_recipient(self, address: str) -> None:
-        """Adds a recipient with RCPT. If the server refuses it, ServerError is raised and the message is still open."""
-        self._finish(library.SmtpAddRecipient(self._handle, encode("address", address)))
-
-    def write(self, content: Message) -> None:
-        """Gives some of the message's content, cut anywhere; the first time DATA is sent before."""
-        address, length = _view(content)
-        self._finish(library.SmtpWrite(self._handle, address, length))
-
-    append_message = write
-
-    def append_file(self, path: Union[str, os.PathLike[str]]) -> None:
-        """Gives what is in a file as content, in constant memory. Else as ``write``."""
-        self._finish(library.SmtpAppendFile(self._handle, encode("path", os.fspath(path))))
-
-    def append_stream(self, source: Source) -> None:
-        """Gives what a source yields, as ``send_stream`` takes it, as content. Else as ``write``."""
-        stream = _Stream(source, self._raised)
-        reader = SmtpReadCallback(stream.fill)
-        try:
-            stream.signals.hold()
-            result = library.SmtpAppendStream(self._handle, reader, None)
-        finally:
-            stream.signals.release()
-        self._finish(result)
-
-    def close_message(self) -> None:
-        """Ends the message that was begun; ``outcome`` and ``recipients`` tell what became of it."""
-        self._finish(library.SmtpCloseMessage(self._handle))
-
-    def submit(
-        self,
-        sender: str,
-        recipients: Union[str, Iterable[str]],
-        message: Union[Message, os.PathLike[str]],
-        host: Optional[str] = None,
-        port: int = 0,
-        user: Optional[str] = None,
-        password: Optional[str] = None,
-        timeout: Optional[float] = 0,
-        options: int = 0,
-    ) -> None:
-        """Connects, logs in if there is a user, sends one message, and disconnects, whatever happened.
-
-        A message that is a path object is read from that file. What is left out of
-        the server comes from the properties; the timeout is the limit of the whole.
-        """
-        content = SmtpMessageInfo(size=ctypes.sizeof(SmtpMessageInfo))
-        content.sender = encode("sender", sender)
-        content.recipients = _join_recipients(recipients)
-        if isinstance(message, os.PathLike):
-            content.path = encode("path", os.fspath(message))
-        else:
-            # Kept until the call is over, as the structure holds its address only.
-            address, content.length = view = _view(message)
-            content.message = ctypes.cast(address, ctypes.c_void_p)
         server = SmtpServerInfo(
             size=ctypes.sizeof(SmtpServerInfo),
             port=in_range("port", port, 1 << 16),

@@ -13,7 +13,7 @@ impl Session {
     /// Before anything is sent: `NOT_CONNECTED`, `INVALID_ADDRESS`, `SMTPUTF8_REQUIRED`
     /// and the like.
     pub fn ask(&mut self, verb: &str, address: &str, now: Moment) -> Result<()> {
-        self.expect_ready()?;
+        self.expect_between()?;
         let command = CommandText::question(verb, address, &self.capabilities)?;
         self.command(&command, now)
     }

@@ -55,12 +55,12 @@ impl Session {
     /// Goes on with the message for which this session was made.
     pub(super) fn go_on(&mut self) {
         self.resumes = false;
-        // Another machine may have answered, which can do less.
+        // The server behind the new connection may be another one.
         match self.expect_offered() {
             Ok(()) => self.begin_transaction(),
             Err(mut error) => {
-                error.phase = Phase::Ehlo;
-                self.fail(error);
+                error.phase = Phase::Mail;
+                self.conclude(Err(error), State::Ready);
             }
         }
     }

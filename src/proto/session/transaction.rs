@@ -208,26 +208,27 @@ impl Session {
         self.expect_demands()
     }
 
-    /// Where the server has said that it takes so few recipients that there will be
-    /// further transactions, the message must allow for that.
+    /// Where the server has said that it takes so few recipients, or recipients of so
+    /// few domains, that there will be further transactions, the message must allow
+    /// for that.
     fn expect_one_transaction_to_do(&self) -> Result<()> {
-        let (envelope, count, limits) = (&self.mail.envelope, self.mail.envelope.len(), self.capabilities.limits);
+        let (envelope, limits) = (&self.mail.envelope, self.capabilities.limits);
         if envelope.is_repeatable() && !envelope.is_all_or_nothing() {
             return Ok(());
         }
-        let how_few = if let Some(most) = limits.rcpt.filter(|most| count > *most as usize) {
-            format!("{most} recipients")
-        } else if let Some(most) = limits.rcpt_domain.filter(|most| envelope.has_more_domains_than(*most as usize)) {
-            format!("recipients of {most} domains")
-        } else {
-            return Ok(());
+        let takes = match (limits.rcpt, limits.rcpt_domain) {
+            (Some(most), _) if envelope.len() > most as usize => format!("{most} recipients at a time"),
+            (_, Some(most)) if envelope.has_more_domains(most as usize) => {
+                format!("recipients of {most} domains at a time")
+            }
+            _ => return Ok(()),
         };
         let why = if envelope.is_all_or_nothing() {
-            "cannot be served all or none of them"
+            format!("so {} cannot be served all or none of them", envelope.len())
         } else {
-            "need the message to be read more than once"
+            format!("and for {} the message must be read more than once", envelope.len())
         };
-        let what = format!("the server takes {how_few} at a time, so that these {count} {why}");
+        let what = format!("the server takes {takes}, {why}");
         Err(Error::caller(Code::TOO_MANY_RECIPIENTS, what))
     }
 
