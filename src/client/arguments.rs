@@ -102,7 +102,8 @@ pub(super) fn plan(settings: &Settings, host: Option<&str>, port: u16, options: 
     let port = if port == 0 { settings.port } else { port };
     let security = options.security(settings.security, port);
     if settings.network.proxy.is_some() && !settings.network.addresses.is_empty() {
-        let what = "SMTP_PROPERTY_CONNECT_ADDRESS and SMTP_PROPERTY_PROXY exclude each other: the proxy looks the host up";
+        let what =
+            "SMTP_PROPERTY_CONNECT_ADDRESS and SMTP_PROPERTY_PROXY exclude each other: the proxy looks the host up";
         return Err(Error::caller(Code::INVALID_PARAMETER, what)
             .with_remedy("Clear one of them; an address for the proxy belongs into SMTP_PROPERTY_PROXY."));
     }

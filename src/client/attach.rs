@@ -15,9 +15,8 @@ impl Client {
     ///
     /// `ALREADY_CONNECTED`, `INVALID_PARAMETER`, or whatever the attempt met.
     pub fn attach(&self, socket: isize, host: Option<&str>, options: Options) -> Result<()> {
-        let number = RawSocket::try_from(socket).map_err(|_| {
-            Error::caller(Code::INVALID_PARAMETER, format!("{socket} is not the number of a socket"))
-        })?;
+        let number = RawSocket::try_from(socket)
+            .map_err(|_| Error::caller(Code::INVALID_PARAMETER, format!("{socket} is not the number of a socket")))?;
         self.operate(|inner| {
             inner.expect_no_connection()?;
             let settings = self.shared.lock().settings.clone();

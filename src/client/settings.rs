@@ -100,7 +100,9 @@ impl Settings {
             Property::TraceFile => value.clone_into(&mut self.trace.file),
             _ => {
                 let set = self.network.set_text(property, name, value);
-                return set.or_else(|| self.wishes.set_text(property, value)).unwrap_or_else(|| Err(not_a_setting(name)));
+                return set
+                    .or_else(|| self.wishes.set_text(property, value))
+                    .unwrap_or_else(|| Err(not_a_setting(name)));
             }
         }
         Ok(())

@@ -195,7 +195,9 @@ impl Connection {
         let phase = self.phase();
         let limit = self.plan.timeouts.of(phase);
         let (what, attempts) = match &self.stage {
-            Stage::Racing(race) => (format!("no connection within {limit} ms; tried {}", race.tried()), race.attempts()),
+            Stage::Racing(race) => {
+                (format!("no connection within {limit} ms; tried {}", race.tried()), race.attempts())
+            }
             _ => (format!("no answer within {limit} ms while {}", phase.doing()), Vec::new()),
         };
         let mut error = Error::new(Code::TIMEOUT, phase, what).with_address(self.plan.host.clone());

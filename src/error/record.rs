@@ -413,7 +413,8 @@ mod tests {
     fn json_of_attempts() {
         let mut error = Error::new(Code::CONNECTION_REFUSED, Phase::Connect, "x").with_remedy("Y.");
         error.attempts = vec![("[::1]:25".into(), "refused".into()), ("127.0.0.1:25".into(), "no answer".into())];
-        let end = r#","attempts":[{"address":"[::1]:25","error":"refused"},{"address":"127.0.0.1:25","error":"no answer"}]}"#;
+        let end =
+            r#","attempts":[{"address":"[::1]:25","error":"refused"},{"address":"127.0.0.1:25","error":"no answer"}]}"#;
         assert!(error.to_json().ends_with(end), "{}", error.to_json());
     }
 

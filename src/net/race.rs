@@ -197,7 +197,8 @@ mod tests {
         listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
         listener.listen(0).expect("listens");
         let address = listener.local_addr().expect("an address").as_socket().expect("IP");
-        let mut fillers: Vec<Socket> = (0..4).map(|_| Socket::connect(address, &Local::default()).expect("starts")).collect();
+        let mut fillers: Vec<Socket> =
+            (0..4).map(|_| Socket::connect(address, &Local::default()).expect("starts")).collect();
         let last = fillers.pop().expect("four were made");
         // Kept open until the process ends, so that the queue stays full.
         std::mem::forget((listener, fillers));

@@ -92,7 +92,10 @@ impl Connection {
         let all = addresses.len();
         addresses.retain(|address| plan.family.has(address.ip()));
         if addresses.is_empty() && all > 0 && plan.family != Family::Any {
-            let what = format!("there is no {} address to connect to, as SMTP_PROPERTY_ADDRESS_FAMILY asks for", plan.family.name());
+            let what = format!(
+                "there is no {} address to connect to, as SMTP_PROPERTY_ADDRESS_FAMILY asks for",
+                plan.family.name()
+            );
             return Err(Error::new(Code::HOST_NOT_FOUND, Phase::Resolve, what)
                 .with_address(plan.host.clone())
                 .with_remedy("Set SMTP_PROPERTY_ADDRESS_FAMILY to SMTP_FAMILY_ANY, or use another host."));
