@@ -286,3 +286,32 @@ pub fn is_loopback(address: IpAddr) -> bool {
         IpAddr::V6(v6) => v6.is_loopback() || v6.to_ipv4_mapped().is_some_and(|v4| v4.is_loopback()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn keep_alive_and_a_local_address_are_set_before_the_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let from = SocketAddr::from(([127, 0, 0, 2], 0));
+        let local = Local { address: Some(from), keep_alive: 123, ..Local::default() };
+        let socket = Socket::connect(address, &local).expect("starts");
+        assert!(socket.shared().keepalive().expect("told"));
+        assert_eq!(socket.shared().tcp_keepalive_time().expect("told"), Duration::from_secs(123));
+        assert_eq!(socket.local_address().map(|local| local.ip()), Some(from.ip()));
+        let socket = Socket::connect(address, &Local::default()).expect("starts");
+        assert!(!socket.shared().keepalive().expect("told"));
+    }
+
+    #[test]
+    fn an_error_with_a_name_keeps_its_number() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 9));
+        let local = Local { address: Some(SocketAddr::from(([192, 0, 2, 1], 0))), ..Local::default() };
+        let error = Socket::connect(address, &local).expect_err("not this machine's");
+        assert_eq!((error.kind(), os_error(&error)), (io::ErrorKind::AddrNotAvailable, libc::EADDRNOTAVAIL));
+        assert!(error.to_string().starts_with("the local address 192.0.2.1:0 cannot be used: "), "{error}");
+    }
+}
