@@ -18,6 +18,9 @@ const MOST_LOOKUPS: usize = 1024;
 /// `getaddrinfo` and the modules it loads are known to work in this much.
 const STACK: usize = 512 * 1024;
 
+/// What glibc says where a name has addresses, but of the other family (`EAI_ADDRFAMILY`).
+const OTHER_FAMILY: i32 = -9;
+
 static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
 
 /// A look-up under way.
@@ -82,6 +85,7 @@ fn look_up(host: &str, port: u16, family: Family) -> Result<Vec<SocketAddr>> {
     let infos = dns_lookup::getaddrinfo(Some(host), None, Some(hints)).map_err(|error| {
         let code = match error.kind() {
             LookupErrorKind::NoName | LookupErrorKind::NoData => Code::HOST_NOT_FOUND,
+            _ if family != Family::Any && error.error_num() == OTHER_FAMILY => Code::HOST_NOT_FOUND,
             _ => Code::HOST_LOOKUP_FAILED,
         };
         let number = error.error_num();
@@ -124,6 +128,13 @@ mod tests {
         sys::wait(&[watch], Some(10_000)).expect("poll");
         let addresses = lookup.take().expect("an answer").expect("localhost has an address");
         assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 25));
+    }
+
+    #[test]
+    fn a_name_without_an_address_of_the_family() {
+        let error = look_up("127.0.0.1", 25, Family::Ipv6).expect_err("IPv4");
+        assert_eq!(error.code, Code::HOST_NOT_FOUND);
+        assert!(error.what.contains("for IPv6 addresses"), "{}", error.what);
     }
 
     #[test]

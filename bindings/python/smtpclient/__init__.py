@@ -29,6 +29,7 @@ from ._client import (
     current_date,
     error_text,
 )
+from ._environment import proxy_from_environment
 from ._errors import ArgumentError, CallerError, InternalError, ServerError, SmtpError, WireError
 from ._library import LibraryError, library
 from ._tables import (
@@ -39,6 +40,7 @@ from ._tables import (
     OPTION_SECURE,
     OPTION_SECURE_IMPLICIT,
     OPTION_BASIC,
+    OPTION_PREFER_IPV6,
     DELIVERY_NOTIFY_NEVER,
     DELIVERY_NOTIFY_SUCCESS,
     DELIVERY_NOTIFY_FAILURE,
@@ -84,6 +86,9 @@ from ._tables import (
     CERTIFICATE_REVOKED,
     CERTIFICATE_UNTRUSTED,
     CERTIFICATE_INVALID,
+    FAMILY_ANY,
+    FAMILY_IPV4,
+    FAMILY_IPV6,
     OUTCOME_NOT_SENT,
     OUTCOME_ACCEPTED,
     OUTCOME_REJECTED_TEMPORARY,
@@ -135,6 +140,7 @@ from ._tables import (
     PHASE_QUIT,
     PHASE_IDLE,
     PHASE_COMMAND,
+    PHASE_PROXY,
 )
 from ._tables import VERSION as __version__
 
@@ -206,6 +212,9 @@ __all__ = [
     "EXTOPT_REQUIRETLS",
     "EXTOPT_LIMITS",
     "EXTOPT_HELP",
+    "FAMILY_ANY",
+    "FAMILY_IPV4",
+    "FAMILY_IPV6",
     "InternalError",
     "LIBRARY_VERSION",
     "LibraryError",
@@ -213,6 +222,7 @@ __all__ = [
     "OPTION_BASIC",
     "OPTION_EXTENDED",
     "OPTION_NONE",
+    "OPTION_PREFER_IPV6",
     "OPTION_SECURE",
     "OPTION_SECURE_IMPLICIT",
     "OPTION_TRUSTEDSITE",
@@ -233,6 +243,7 @@ __all__ = [
     "PHASE_GREETING",
     "PHASE_IDLE",
     "PHASE_MAIL",
+    "PHASE_PROXY",
     "PHASE_QUIT",
     "PHASE_RCPT",
     "PHASE_RESET",
@@ -267,4 +278,5 @@ __all__ = [
     "__version__",
     "current_date",
     "error_text",
+    "proxy_from_environment",
 ]
