@@ -2246,7 +2246,7 @@ int32_t SmtpConnect(struct SmtpClient *client,
  * ends it. The string is copied. Since 0.1.
  */
 int32_t SmtpAttachSocket(struct SmtpClient *client,
-                         ptrdiff_t socket,
+                         intptr_t socket,
                          const char *host,
                          uint32_t options);
 

@@ -329,7 +329,8 @@ fn header() -> String {
     }
     let mut made = Vec::new();
     builder.generate().expect("cbindgen").write(&mut made);
-    without_rust_sections(&String::from_utf8(made).expect("UTF-8"))
+    // What is a socket on any system cbindgen can only call a difference of pointers.
+    without_rust_sections(&String::from_utf8(made).expect("UTF-8")).replace("ptrdiff_t", "intptr_t")
 }
 
 /// Takes out what rustdoc wants to be said to Rust programmers.

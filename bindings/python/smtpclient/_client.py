@@ -1036,6 +1036,7 @@ class Client:
             "tls_reason": self.error_tls_reason,
             "address": self.error_address,
             "remedy": self.error_remedy,
+            "attempts": tuple(_name_and_reason(line) for line in _lines(self.error_attempts)),
             "offered": tuple(_lines(self.error_offered)),
             "skipped": tuple(_name_and_reason(line) for line in _lines(self.error_skipped)),
             "outcome": self.outcome,
