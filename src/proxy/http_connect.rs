@@ -101,7 +101,8 @@ impl HttpConnect {
 
     fn refusal(&self, status: u16, reason: &str) -> Fault {
         let target = &self.target;
-        if status == 407 {
+        // tinyproxy says 401 to a wrong password.
+        if matches!(status, 401 | 407) {
             let ways = if self.wanted.is_empty() { "none named".to_owned() } else { self.wanted.join(", ") };
             let what = if !self.has_login {
                 format!("wants a login, and none was given ({status} {reason}; ways: {ways})")
@@ -203,6 +204,7 @@ mod tests {
             ("http://h:1", "HTTP/1.1 502 Bad Gateway\r\n\r\n", Code::PROXY_TARGET, "502 Bad Gateway"),
             ("http://h:1", "HTTP/1.1 504\r\n\r\n", Code::PROXY_TARGET, "did not connect to m.example:587"),
             ("http://h:1", "HTTP/1.1 407 X\r\n\r\n", Code::PROXY_AUTHENTICATION, "none was given"),
+            (login, "HTTP/1.0 401 Unauthorized\r\n\r\n", Code::PROXY_AUTHENTICATION, "(401 Unauthorized)"),
             (
                 login,
                 "HTTP/1.1 407 X\r\nProxy-Authenticate: Basic realm=\"a\"\r\n\r\n",
