@@ -789,7 +789,8 @@
 
 /**
  * Integer, default 0. INSECURE: 1 allows a password to be sent without TLS, or over TLS with a
- * certificate that was not verified. To a loopback address it is always allowed.
+ * certificate that was not verified. To a loopback address it is always allowed, unless a proxy
+ * or a socket of the caller leads there.
  */
 #define SMTP_PROPERTY_INSECURE_AUTH 9
 
@@ -1433,7 +1434,8 @@
 
 /**
  * Text, default empty. The address of this machine to connect from, such as 192.0.2.7,
- * 192.0.2.7:5025 or [2001:db8::7]:5025 with a port. Empty: the system chooses.
+ * 192.0.2.7:5025 with a port; an IPv6 address with a port stands in brackets. Empty: the system
+ * chooses.
  */
 #define SMTP_PROPERTY_LOCAL_BIND_ADDRESS 234
 

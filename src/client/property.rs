@@ -86,7 +86,7 @@ properties! {
     LOCAL_NAME LocalName 8 Text ReadWrite ""
         "The name to greet the server with (EHLO), a domain name or address literal. Empty: this machine's name if it is a full one, else the address of the connection (RFC 5321 section 4.1.4).";
     INSECURE_AUTH InsecureAuth 9 Integer ReadWrite "0"
-        "INSECURE: 1 allows a password to be sent without TLS, or over TLS with a certificate that was not verified. To a loopback address it is always allowed.";
+        "INSECURE: 1 allows a password to be sent without TLS, or over TLS with a certificate that was not verified. To a loopback address it is always allowed, unless a proxy or a socket of the caller leads there.";
     INSECURE_SKIP_VERIFY InsecureSkipVerify 10 Integer ReadWrite "0"
         "INSECURE: 1 switches the check of the server's certificate off and trusts it all the same.";
     ALL_OR_NOTHING AllOrNothing 11 Integer ReadWrite "0"
@@ -308,7 +308,7 @@ properties! {
     ADDRESS_FAMILY AddressFamily 233 Integer ReadWrite "0"
         "Which addresses may be connected to, one of the SMTP_FAMILY_ constants; with a proxy, the proxy's.";
     LOCAL_BIND_ADDRESS LocalBindAddress 234 Text ReadWrite ""
-        "The address of this machine to connect from, such as 192.0.2.7, 192.0.2.7:5025 or [2001:db8::7]:5025 with a port. Empty: the system chooses.";
+        "The address of this machine to connect from, such as 192.0.2.7, 192.0.2.7:5025 with a port; an IPv6 address with a port stands in brackets. Empty: the system chooses.";
     LOCAL_INTERFACE LocalInterface 235 Text ReadWrite ""
         "The network interface to connect through, such as eth0 (SO_BINDTODEVICE; Linux and Android only). Empty: the system chooses.";
     KEEP_ALIVE KeepAlive 236 Integer ReadWrite "0"
