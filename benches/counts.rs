@@ -29,7 +29,7 @@ const MOST_ALLOCATIONS: f64 = 0.0;
 /// instructions; the limit keeps what is reached. The allocations are the output
 /// buffer, which an idle client does not keep at that size.
 const MANY: usize = 1000;
-const MOST_INSTRUCTIONS_MANY: f64 = 1_100_000.0;
+const MOST_INSTRUCTIONS_MANY: f64 = 800_000.0;
 const MOST_ROUND_TRIPS_MANY: f64 = 7.0;
 const MOST_ALLOCATIONS_MANY: f64 = 2.0;
 

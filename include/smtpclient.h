@@ -106,6 +106,32 @@
 
 /** @} */
 
+/** @name SMTP_PORT
+ *  Ports for SmtpConnect.
+ *  @{ */
+
+/**
+ * LMTP, where no other port was agreed on.
+ */
+#define SMTP_PORT_LMTP 24
+
+/**
+ * SMTP between servers; STARTTLS where it is offered.
+ */
+#define SMTP_PORT_STANDARD 25
+
+/**
+ * Submission over TLS from the first octet (RFC 8314).
+ */
+#define SMTP_PORT_SECURE 465
+
+/**
+ * Submission, with STARTTLS (RFC 6409).
+ */
+#define SMTP_PORT_SUBMISSION 587
+
+/** @} */
+
 /** @name SMTP_DELIVERY
  *  Bits of SMTP_PROPERTY_DELIVERY_OPTIONS.
  *  @{ */
@@ -267,6 +293,27 @@
  * TLS with a good certificate before the first octet of SMTP.
  */
 #define SMTP_TLS_IMPLICIT 3
+
+/** @} */
+
+/** @name SMTP_PROTOCOL
+ *  Values of SmtpSecurityInfo: the version of TLS.
+ *  @{ */
+
+/**
+ * No TLS.
+ */
+#define SMTP_PROTOCOL_NONE 0x0
+
+/**
+ * TLS 1.2 (RFC 5246).
+ */
+#define SMTP_PROTOCOL_TLS_1_2 0x303
+
+/**
+ * TLS 1.3 (RFC 8446).
+ */
+#define SMTP_PROTOCOL_TLS_1_3 0x304
 
 /** @} */
 
@@ -2133,6 +2180,37 @@ typedef struct SmtpTransferStatus {
 } SmtpTransferStatus;
 
 /**
+ * What protects the connection. The texts about it are properties: SMTP_PROPERTY_TLS_CIPHER,
+ * SMTP_PROPERTY_KEY_EXCHANGE, and the SMTP_PROPERTY_CERTIFICATE_ ones.
+ */
+typedef struct SmtpSecurityInfo {
+    /**
+     * The size of this structure in octets, set by the caller; later versions append members.
+     */
+    uint32_t size;
+    /**
+     * One of the SMTP_PROTOCOL_ constants; SMTP_PROTOCOL_NONE without TLS.
+     */
+    uint32_t protocol;
+    /**
+     * The bits of the cipher's key, such as 256; 0 without TLS.
+     */
+    uint32_t cipher_strength;
+    /**
+     * The bits of the cipher suite's hash, such as 384; 0 without TLS.
+     */
+    uint32_t hash_strength;
+    /**
+     * What the check of the certificate came to, one of the SMTP_CERTIFICATE_ constants.
+     */
+    uint32_t certificate_status;
+    /**
+     * 1 if the certificate was checked and is good, else 0.
+     */
+    uint32_t verified;
+} SmtpSecurityInfo;
+
+/**
  * Registers a callback for events; it takes the place of the one before.
  *
  * @param client     the client
@@ -2151,6 +2229,17 @@ int32_t SmtpRegisterEvent(struct SmtpClient *client,
                           SmtpEventCallback callback,
                           void *user_data,
                           SmtpDestroyCallback destroy);
+
+/**
+ * Removes the callback for events, as SmtpRegisterEvent does without one.
+ *
+ * @param client  the client
+ * @return 0, or an error code
+ *
+ * Threads: any; waits for its turn. The callback is not running, and will not be
+ * called again, when this returns. Since 0.1.
+ */
+int32_t SmtpDisableEvents(struct SmtpClient *client);
 
 /**
  * The version of the library that is loaded, such as "0.1.0"; SMTP_VERSION_STRING
@@ -2332,6 +2421,17 @@ int32_t SmtpGetCapability(const struct SmtpClient *client,
                           char *buffer,
                           size_t capacity,
                           size_t *length);
+
+/**
+ * The known extensions that the server offers: SMTP_PROPERTY_EXTENDED_OPTIONS.
+ *
+ * @param client   the client
+ * @param options  set to SMTP_EXTOPT_ bits; 0 without a connection
+ * @return 0, or SMTP_ERROR_NULL_POINTER, SMTP_ERROR_INVALID_HANDLE
+ *
+ * Threads: any, also while a call runs and from within a callback. Since 0.1.
+ */
+int32_t SmtpGetExtendedOptions(const struct SmtpClient *client, uint64_t *options);
 
 /**
  * Sends a finished message to one or many recipients.
@@ -2866,6 +2966,32 @@ int32_t SmtpRegisterTrace(struct SmtpClient *client,
                           SmtpDestroyCallback destroy);
 
 /**
+ * Has the conversation appended to a file: SMTP_PROPERTY_TRACE_FILE and
+ * SMTP_PROPERTY_TRACE_FLAGS in one call.
+ *
+ * @param client  the client; the original traced all of a thread instead
+ * @param path    the file, UTF-8, made if it is not there; copied
+ * @param flags   SMTP_TRACE_ bits
+ * @return 0; SMTP_ERROR_FILE if the file cannot be opened; SMTP_ERROR_INVALID_PARAMETER
+ *         if the path is empty or the flags have bits without a meaning; nothing is
+ *         changed then
+ *
+ * Threads: any; waits for its turn. Takes effect with the next call. Since 0.1.
+ */
+int32_t SmtpEnableTrace(struct SmtpClient *client, const char *path, uint32_t flags);
+
+/**
+ * Ends the trace to a file: empties SMTP_PROPERTY_TRACE_FILE. A callback, and what
+ * SMTP_PROPERTY_TRACE_KEEP keeps, are not concerned.
+ *
+ * @param client  the client
+ * @return 0, or an error code
+ *
+ * Threads: any; waits for its turn. Since 0.1.
+ */
+int32_t SmtpDisableTrace(struct SmtpClient *client);
+
+/**
  * How far the content of the message under way is, or of the last one. All
  * members are 0 before the first.
  *
@@ -2925,6 +3051,19 @@ int32_t SmtpGetResultString(const struct SmtpClient *client,
                             char *buffer,
                             size_t capacity,
                             size_t *length);
+
+/**
+ * What protects the connection, all of one moment; all members but the size are 0
+ * without TLS.
+ *
+ * @param client    the client
+ * @param security  filled in; its member size must be set before
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER if the size is not one of this structure
+ *
+ * Threads: any, also while a call runs and from within a callback. Since 0.1.
+ */
+int32_t SmtpGetSecurityInformation(const struct SmtpClient *client,
+                                   struct SmtpSecurityInfo *security);
 
 /**
  * The limit of one call as a whole: SMTP_PROPERTY_TIMEOUT.

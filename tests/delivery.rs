@@ -232,19 +232,23 @@ fn a_reader_is_not_asked_for_more_transactions_than_it_can_serve() {
     let mut script = vec![
         Step::Send(b"220 hi\r\n".to_vec()),
         Step::Expect(b"EHLO client.example\r\n".to_vec()),
-        Step::Send(b"250-mail.example\r\n250 LIMITS RCPTMAX=1\r\n".to_vec()),
+        Step::Send(b"250-mail.example\r\n250 LIMITS RCPTMAX=2 RCPTDOMAINMAX=1\r\n".to_vec()),
     ];
     script.push(Step::AwaitClose);
     let server = Scripted::start(script);
     let client = Smtp::new();
     client.connect(server.port, 0).expect("connects");
-    let recipients = "b@y.example,c@y.example";
+    let domains = "b@y.example,c@z.example";
+    let failure = client.send_stream_to(domains, u64::MAX, &mut |_| 0).expect_err("read once only");
+    assert_eq!(failure.code, Code::TOO_MANY_RECIPIENTS, "{failure:?}");
+    assert!(failure.sentence.contains("recipients of 1 domains"), "{failure:?}");
+    let recipients = "b@y.example,c@y.example,d@Y.example";
     let failure = client.send_stream_to(recipients, u64::MAX, &mut |_| 0).expect_err("read once only");
     assert_eq!((failure.code, failure.phase), (Code::TOO_MANY_RECIPIENTS, Phase::Argument), "{failure:?}");
     client.set(Property::AllOrNothing, 1);
     let failure = client.send("a@x.example", recipients, b"x").expect_err("all or nothing");
     assert_eq!(failure.code, Code::TOO_MANY_RECIPIENTS, "{failure:?}");
-    assert_eq!((client.message_outcome(), client.states()), ("NOT_SENT", vec!["NOT_TRIED", "NOT_TRIED"]));
+    assert_eq!((client.message_outcome(), client.states()), ("NOT_SENT", vec!["NOT_TRIED"; 3]));
     drop(client);
     server.finish().expect("nothing was sent");
 }

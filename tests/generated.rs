@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 use smtpclient::client::{
-    AUTH_TYPES, Access, Chunking, DIRECTIONS, EVENTS, EXTENDED_OPTIONS, Kind, OPTIONS, STATES, TABLE as PROPERTIES,
-    TRACE_FLAGS, auth_type_number,
+    AUTH_TYPES, Access, Chunking, DIRECTIONS, EVENTS, EXTENDED_OPTIONS, Kind, OPTIONS, PORTS, PROTOCOLS, STATES,
+    TABLE as PROPERTIES, TRACE_FLAGS, auth_type_number,
 };
 use smtpclient::error::{Class, Phase, TABLE as ERRORS};
 use smtpclient::ffi::{SMTP_ABI_VERSION, SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY};
@@ -66,6 +66,7 @@ fn groups() -> Vec<Group> {
             "Options of SmtpConnect and SMTP_PROPERTY_OPTIONS; bits.",
             OPTIONS.iter().map(option).collect(),
         ),
+        group("SMTP_PORT_", "Ports for SmtpConnect.", PORTS.iter().map(option).collect()),
         group("SMTP_DELIVERY_", "Bits of SMTP_PROPERTY_DELIVERY_OPTIONS.", DELIVERIES.iter().map(option).collect()),
         group(
             "SMTP_EXTOPT_",
@@ -79,6 +80,14 @@ fn groups() -> Vec<Group> {
             "SMTP_TLS_",
             "Values of SMTP_PROPERTY_TLS_MODE.",
             modes.iter().map(|(mode, name, doc)| ((*name).to_owned(), *mode as i64, (*doc).to_owned())).collect(),
+        ),
+        group(
+            "SMTP_PROTOCOL_",
+            "Values of SmtpSecurityInfo: the version of TLS.",
+            PROTOCOLS
+                .iter()
+                .map(|(name, value, doc, _)| ((*name).to_owned(), i64::from(*value), (*doc).to_owned()))
+                .collect(),
         ),
         group(
             "SMTP_AUTH_",
@@ -236,7 +245,8 @@ fn constants() -> String {
             let number = match group.prefix {
                 // A literal of the least value would be too large before its sign.
                 "SMTP_ERROR_" => format!("((int32_t)({value}))  /* {:#010X} */", value & 0xFFFF_FFFF),
-                "SMTP_OPTION_" | "SMTP_EVENT_" | "SMTP_DELIVERY_" | "SMTP_EXTOPT_" | "SMTP_TRACE_" => {
+                "SMTP_OPTION_" | "SMTP_EVENT_" | "SMTP_DELIVERY_" | "SMTP_EXTOPT_" | "SMTP_TRACE_"
+                | "SMTP_PROTOCOL_" => {
                     format!("{value:#x}")
                 }
                 _ if value < 0 => format!("({value})"),
@@ -323,6 +333,7 @@ fn header() -> String {
         "property",
         "trace",
         "state",
+        "security",
         "setting",
     ] {
         builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));

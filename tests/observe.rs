@@ -16,7 +16,7 @@ use smtpclient::client::{EventKind, Property, State};
 use smtpclient::error::{Code, Phase};
 use smtpclient::ffi::*;
 use smtpclient::proto::RecipientState;
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::sync::Mutex;
 use transcript::Action;
 
@@ -537,4 +537,52 @@ fn the_short_functions() {
     assert_eq!(SmtpSetLastError(nobody, 5), Code::INVALID_PARAMETER.0);
     assert_eq!(SmtpGetLastError(nobody), Code::INVALID_PARAMETER.0);
     assert_eq!((SmtpSetLastError(nobody, 0), SmtpGetLastError(nobody)), (0, 0));
+}
+
+#[test]
+fn the_thin_forms_change_what_their_properties_tell() {
+    let file = std::env::temp_dir().join(format!("smtpclient-thin-{}.txt", std::process::id()));
+    let path = CString::new(file.to_str().expect("UTF-8")).expect("no NUL");
+    let empty = CString::new("").expect("no NUL");
+    let nowhere = CString::new("/nowhere/trace.txt").expect("no NUL");
+    let client = Smtp::new();
+    let enable = |path: &CStr, flags| {
+        // SAFETY: a live string.
+        unsafe { SmtpEnableTrace(client.0, path.as_ptr(), flags) }
+    };
+    let traced = || (client.text(Property::TraceFile), client.integer(Property::TraceFlags));
+    assert_eq!(enable(&empty, 0), Code::INVALID_PARAMETER.0);
+    assert_eq!(enable(&nowhere, 8), Code::FILE.0);
+    assert_eq!(enable(&path, 1), Code::INVALID_PARAMETER.0);
+    assert_eq!((traced(), file.exists()), ((String::new(), 0), false), "all or nothing");
+    assert_eq!(enable(&path, 4), 0);
+    assert_eq!(traced(), (path.to_str().expect("UTF-8").to_owned(), 4));
+
+    let mut steps = greeting();
+    steps.extend([expect("QUIT\r\n"), send("221 bye\r\n")]);
+    let server = Scripted::start(steps);
+    let mut calls = 0_u32;
+    let data = (&raw mut calls).cast();
+    // SAFETY: counted while this function runs, and removed before it ends.
+    assert_eq!(unsafe { SmtpRegisterEvent(client.0, 0x80, Some(count_event), data, None) }, 0);
+    client.connect(server.port, 0).expect("connects");
+    let mut options = 0_u64;
+    // SAFETY: a live number.
+    assert_eq!(unsafe { SmtpGetExtendedOptions(client.0, &raw mut options) }, 0);
+    assert_eq!(i64::try_from(options), Ok(client.integer(Property::ExtendedOptions)));
+    assert_eq!(options, 0x100);
+    assert_eq!((SmtpDisableEvents(client.0), SmtpDisableTrace(client.0)), (0, 0));
+    let before = std::fs::read_to_string(&file).expect("made");
+    assert!(before.contains("C EHLO client.example") && !before.contains("QUIT"), "{before}");
+    client.disconnect().expect("always");
+    assert_eq!((calls, traced()), (1, (String::new(), 4)));
+    assert_eq!(std::fs::read_to_string(&file).expect("still there"), before);
+    std::fs::remove_file(&file).expect("made here");
+    server.finish().expect("as scripted");
+}
+
+unsafe extern "C" fn count_event(_event: *const SmtpEvent, user_data: *mut c_void) -> i32 {
+    // SAFETY: the number that was given with this function.
+    unsafe { *user_data.cast::<u32>() += 1 };
+    0
 }

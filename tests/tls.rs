@@ -81,6 +81,10 @@ fn starttls_and_implicit_tls_with_the_exact_octets() {
         assert_eq!((client.integer(Property::Secure), client.integer(Property::CertificateStatus)), (1, 1));
         assert!([128, 256].contains(&client.integer(Property::CipherStrength)));
         assert!([256, 384].contains(&client.integer(Property::HashStrength)));
+        let security = client.security();
+        assert_eq!((security.protocol, security.certificate_status, security.verified), (0x304, 1, 1));
+        assert_eq!(i64::from(security.cipher_strength), client.integer(Property::CipherStrength));
+        assert_eq!(i64::from(security.hash_strength), client.integer(Property::HashStrength));
         assert!(["X25519", "secp256r1"].contains(&client.text(Property::KeyExchange).as_str()));
         assert_eq!(client.text(Property::CertificateNames), "localhost");
         assert!(client.text(Property::CertificateSubject).contains("CN="), "rcgen gives every certificate a name");
@@ -94,6 +98,7 @@ fn starttls_and_implicit_tls_with_the_exact_octets() {
         client.disconnect().expect("always");
         assert_eq!((client.integer(Property::Secure), client.integer(Property::CertificateStatus)), (0, 0));
         assert_eq!(client.text(Property::CertificateSubject) + &client.text(Property::CertificateFingerprint), "");
+        assert_eq!((client.security().protocol, client.security().cipher_strength), (0, 0));
         server.join().expect("no panic").expect("as scripted");
     }
 }

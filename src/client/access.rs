@@ -59,6 +59,23 @@ impl Client {
         })
     }
 
+    /// Has the conversation appended to a file: two properties at once, both or none.
+    ///
+    /// # Errors
+    ///
+    /// `FILE`, `INVALID_PARAMETER`, `REENTRANT`.
+    pub fn enable_trace(&self, path: &str, flags: u32) -> Result<()> {
+        self.when_free(|_| {
+            let mut settings = self.shared.lock().settings.clone();
+            settings.set_text(Property::TraceFile, "TRACE_FILE", path)?;
+            settings.set_integer(Property::TraceFlags, "TRACE_FLAGS", i64::from(flags))?;
+            self.tracer.open(path)?;
+            self.tracer.configure(&settings.trace);
+            self.shared.lock().settings = settings;
+            Ok(())
+        })
+    }
+
     /// Reads a text, also while a call runs.
     ///
     /// # Errors

@@ -36,7 +36,12 @@ pub enum Content<'a> {
 /// Puts the sender and the recipients into an envelope, domains in ASCII.
 pub(super) fn fill_envelope(envelope: &mut Envelope, sender: &str, recipients: &str) -> Result<()> {
     fill_sender(envelope, sender)?;
-    for recipient in split_list(recipients) {
+    let mut rest = recipients;
+    while let Some((mailbox, behind)) = Mailbox::split_ordinary(rest) {
+        envelope.push(mailbox);
+        rest = behind;
+    }
+    for recipient in split_list(rest) {
         with_mailbox(recipient, |mailbox| {
             envelope.push(mailbox);
             Ok(())

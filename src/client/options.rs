@@ -39,6 +39,14 @@ options! {
         "Try the IPv6 addresses of a host first, whatever order the system gives.";
 }
 
+/// The well-known ports: name behind `SMTP_PORT_`, number, what it is.
+pub const PORTS: &[(&str, u32, &str)] = &[
+    ("LMTP", 24, "LMTP, where no other port was agreed on."),
+    ("STANDARD", 25, "SMTP between servers; STARTTLS where it is offered."),
+    ("SECURE", 465, "Submission over TLS from the first octet (RFC 8314)."),
+    ("SUBMISSION", 587, "Submission, with STARTTLS (RFC 6409)."),
+];
+
 impl Options {
     /// Whether all bits of another set are in this one.
     #[must_use]

@@ -99,6 +99,11 @@ impl Status {
         self.spent.on(&[Phase::Content])
     }
 
+    /// What was agreed with TLS.
+    pub(super) fn tls(&self) -> &TlsInfo {
+        &self.tls
+    }
+
     pub(super) fn is_connected(&self) -> bool {
         self.connected
     }

@@ -21,6 +21,8 @@ impl Client {
             inner.expect_connection()?;
             fill_sender(&mut inner.envelope, sender)?;
             fill_wishes(&mut inner.envelope, &self.shared.lock().settings)?;
+            // The recipients are not known before the first of them is asked for.
+            inner.envelope.set_all_or_nothing(false);
             // What is not known yet may have octets beyond ASCII.
             inner.envelope.set_eight_bit(true);
             inner.envelope.set_size(size);

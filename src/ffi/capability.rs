@@ -2,7 +2,8 @@
 
 use super::entry::from_client;
 use super::handle::SmtpClient;
-use super::text::{copy_out, required};
+use super::text::{copy_out, null, required};
+use crate::client::Property;
 use std::ffi::c_char;
 
 /// What the server says of one extension in its reply to EHLO. All of them are in
@@ -39,5 +40,29 @@ pub unsafe extern "C" fn SmtpGetCapability(
         let parameters = client.capability(keyword)?;
         // SAFETY: as our caller promises.
         unsafe { copy_out(&parameters, buffer, capacity, length) }
+    })
+}
+
+/// The known extensions that the server offers: SMTP_PROPERTY_EXTENDED_OPTIONS.
+///
+/// @param client   the client
+/// @param options  set to SMTP_EXTOPT_ bits; 0 without a connection
+/// @return 0, or SMTP_ERROR_NULL_POINTER, SMTP_ERROR_INVALID_HANDLE
+///
+/// Threads: any, also while a call runs and from within a callback. Since 0.1.
+///
+/// # Safety
+///
+/// `options` is null or a `uint64_t`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SmtpGetExtendedOptions(client: *const SmtpClient, options: *mut u64) -> i32 {
+    from_client(client, |client| {
+        if options.is_null() {
+            return Err(null("options"));
+        }
+        let bits = client.integer(Property::ExtendedOptions as u32)?;
+        // SAFETY: not null, and as our caller promises.
+        unsafe { options.write(bits.cast_unsigned()) };
+        Ok(0)
     })
 }

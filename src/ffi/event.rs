@@ -110,6 +110,21 @@ pub unsafe extern "C" fn SmtpRegisterEvent(
     })
 }
 
+/// Removes the callback for events, as SmtpRegisterEvent does without one.
+///
+/// @param client  the client
+/// @return 0, or an error code
+///
+/// Threads: any; waits for its turn. The callback is not running, and will not be
+/// called again, when this returns. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn SmtpDisableEvents(client: *mut SmtpClient) -> i32 {
+    on_client(client, |client| {
+        client.set_sink(None)?;
+        Ok(0)
+    })
+}
+
 /// The caller's data, destroyed with this.
 pub(super) struct User {
     data: *mut c_void,

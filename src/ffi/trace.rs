@@ -3,7 +3,9 @@
 use super::entry::on_client;
 use super::event::{SmtpDestroyCallback, User};
 use super::handle::SmtpClient;
-use crate::client::{TraceEntry, TraceSink};
+use super::text::required;
+use crate::client::{Property, TraceEntry, TraceSink};
+use crate::error::{Code, Error};
 use std::ffi::{c_char, c_void};
 
 /// One record of the conversation. Valid during the callback only.
@@ -75,6 +77,49 @@ pub unsafe extern "C" fn SmtpRegisterTrace(
             }))
         });
         client.set_trace(sink)?;
+        Ok(0)
+    })
+}
+
+/// Has the conversation appended to a file: SMTP_PROPERTY_TRACE_FILE and
+/// SMTP_PROPERTY_TRACE_FLAGS in one call.
+///
+/// @param client  the client; the original traced all of a thread instead
+/// @param path    the file, UTF-8, made if it is not there; copied
+/// @param flags   SMTP_TRACE_ bits
+/// @return 0; SMTP_ERROR_FILE if the file cannot be opened; SMTP_ERROR_INVALID_PARAMETER
+///         if the path is empty or the flags have bits without a meaning; nothing is
+///         changed then
+///
+/// Threads: any; waits for its turn. Takes effect with the next call. Since 0.1.
+///
+/// # Safety
+///
+/// `path` is null or NUL-terminated and lives through the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SmtpEnableTrace(client: *mut SmtpClient, path: *const c_char, flags: u32) -> i32 {
+    on_client(client, |client| {
+        // SAFETY: as our caller promises.
+        let path = unsafe { required(path, "path") }?;
+        if path.is_empty() {
+            return Err(Error::caller(Code::INVALID_PARAMETER, "the path of the trace is empty"));
+        }
+        client.enable_trace(path, flags)?;
+        Ok(0)
+    })
+}
+
+/// Ends the trace to a file: empties SMTP_PROPERTY_TRACE_FILE. A callback, and what
+/// SMTP_PROPERTY_TRACE_KEEP keeps, are not concerned.
+///
+/// @param client  the client
+/// @return 0, or an error code
+///
+/// Threads: any; waits for its turn. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn SmtpDisableTrace(client: *mut SmtpClient) -> i32 {
+    on_client(client, |client| {
+        client.set_text(Property::TraceFile as u32, "")?;
         Ok(0)
     })
 }

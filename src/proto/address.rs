@@ -4,6 +4,7 @@
 //! character, so that no address can smuggle a command in.
 
 use super::limits::{MAX_DOMAIN, MAX_LABEL, MAX_LOCAL_PART};
+use super::ordinary::{is_atom, ordinary_end};
 use crate::error::{Code, Error, Result};
 use memchr::{memchr, memchr3};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -23,7 +24,7 @@ impl<'a> Mailbox<'a> {
     ///
     /// `INVALID_ADDRESS` or `TOO_LONG`, with the place and the reason.
     pub fn parse(text: &'a str) -> Result<Self> {
-        if is_ordinary(text.as_bytes()) {
+        if ordinary_end(text.as_bytes()) == Some(text.len()) {
             return Ok(Self { text, ascii: true });
         }
         let bare = strip_display_name(text)?;
@@ -31,6 +32,14 @@ impl<'a> Mailbox<'a> {
             check_mailbox(bare).map_err(|reason| invalid(text, reason))?;
         }
         Ok(Self { text: bare, ascii: bare.is_ascii() })
+    }
+
+    /// The first mailbox of a list, and what is behind it and its comma, if it is of
+    /// the kind that nearly all are; otherwise [`split_list`] will do.
+    #[must_use]
+    pub fn split_ordinary(list: &'a str) -> Option<(Self, &'a str)> {
+        let end = ordinary_end(list.as_bytes())?;
+        Some((Self { text: &list[..end], ascii: true }, list.get(end + 1..).unwrap_or_default()))
     }
 
     /// The mailbox without brackets.
@@ -187,6 +196,9 @@ fn part_end(list: &[u8]) -> usize {
 fn trim_blanks(text: &str) -> &str {
     let is_blank = |octet: &u8| *octet == b' ' || *octet == b'\t';
     let octets = text.as_bytes();
+    if !octets.first().is_some_and(is_blank) && !octets.last().is_some_and(is_blank) {
+        return text;
+    }
     let start = octets.iter().take_while(|octet| is_blank(octet)).count();
     let end = octets.len() - octets[start..].iter().rev().take_while(|octet| is_blank(octet)).count();
     &text[start..end]
@@ -294,59 +306,7 @@ fn check_dot_string(text: &str) -> Check {
 /// Part of an atom. What is beyond ASCII was found to be no control character
 /// before, and is for SMTPUTF8 to judge (RFC 6531 section 3.3).
 fn is_atext(octet: u8) -> bool {
-    CLASSES[usize::from(octet)] != Class::Special || octet >= 0x80
-}
-
-/// What an octet may be part of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    /// Letters and digits: local part and domain.
-    Letter,
-    /// What an atom of the local part may have besides.
-    Atom,
-    /// Everything else.
-    Special,
-}
-
-const CLASSES: [Class; 256] = {
-    let mut table = [Class::Special; 256];
-    let mut octet: u8 = 0;
-    while octet < 0x80 {
-        table[octet as usize] = match octet {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => Class::Letter,
-            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'/' | b'=' | b'?' | b'^'..=b'`' | b'{'..=b'~' => Class::Atom,
-            _ => Class::Special,
-        };
-        octet += 1;
-    }
-    table
-};
-
-/// Whether a mailbox is of the kind that nearly all are, found in one pass: a
-/// dot-string, an `@` and a short domain name, in ASCII. For all others
-/// [`check_mailbox`] decides, and says what is wrong; a test compares the two.
-fn is_ordinary(text: &[u8]) -> bool {
-    let Some(at) = text.iter().position(|octet| *octet == b'@') else { return false };
-    let (local, domain) = (&text[..at], &text[at + 1..]);
-    if local.len() > MAX_LOCAL_PART || domain.len() > MAX_LABEL {
-        return false;
-    }
-    let class = |octet: u8| CLASSES[usize::from(octet)];
-    are_joined(local, |octet| class(octet) != Class::Special, |octet| octet == b'.')
-        && are_joined(domain, |octet| class(octet) == Class::Letter, |octet| octet == b'.' || octet == b'-')
-}
-
-/// Whether a text is made of parts with one joint between two of them each.
-fn are_joined(text: &[u8], is_part: impl Fn(u8) -> bool, is_joint: impl Fn(u8) -> bool) -> bool {
-    let mut in_part = false;
-    for octet in text {
-        let before = in_part;
-        in_part = is_part(*octet);
-        if !(in_part || before && is_joint(*octet)) {
-            return false;
-        }
-    }
-    in_part
+    is_atom(octet) || octet >= 0x80
 }
 
 fn check_domain(text: &str) -> Check {
@@ -433,14 +393,14 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_found_ordinary_in_one_pass_is_well_formed(text in "[ab.@_+!-]{0,12}|[a-z.-]{1,70}@[a-z.-]{1,70}") {
-            prop_assert!(!is_ordinary(text.as_bytes()) || check_mailbox(&text).is_ok(), "{}", text);
+            prop_assert!(ordinary_end(text.as_bytes()) != Some(text.len()) || check_mailbox(&text).is_ok(), "{}", text);
         }
     }
 
     #[test]
     fn most_mailboxes_are_ordinary() {
         for text in ["user@example.com", "first.last+tag@sub.example.co.uk", "a@b"] {
-            assert!(is_ordinary(text.as_bytes()), "{text}");
+            assert_eq!(ordinary_end(text.as_bytes()), Some(text.len()), "{text}");
         }
     }
 

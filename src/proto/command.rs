@@ -43,16 +43,14 @@ impl Command<'_> {
             Self::StartTls => put(out, &["STARTTLS\r\n"]),
             Self::Mail(envelope, offered) => write_mail(out, envelope, offered),
             Self::Rcpt(envelope, index, offered) => {
-                let recipient = envelope.recipient(*index).unwrap_or_default();
-                put(out, &["RCPT TO:<", recipient]);
+                put(out, &[envelope.command(*index).unwrap_or_default()]);
                 if offered.dsn
                     && let Some((delivery, original)) = envelope.recipient_delivery(*index)
                 {
-                    put(out, &[">"]);
+                    out.truncate(out.len() - 2);
+                    let recipient = envelope.recipient(*index).unwrap_or_default();
                     delivery.write_recipient_parameters(recipient, original, out);
                     put(out, &["\r\n"]);
-                } else {
-                    put(out, &[">\r\n"]);
                 }
             }
             Self::Data => put(out, &["DATA\r\n"]),

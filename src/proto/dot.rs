@@ -72,7 +72,7 @@ impl DotStuffer {
             match self.at {
                 At::LineStart => {
                     if input[next] == b'.' && !self.plain {
-                        out.extend_from_slice(&input[copied..next]);
+                        copy(&input[copied..next], out);
                         out.push(b'.');
                         copied = next;
                     }
@@ -144,6 +144,16 @@ fn any_misfit<const DOTS: bool>(before: &[u8], behind: &[u8]) -> bool {
         let dot = DOTS & (*octet == b'.') & (*before == b'\n');
         misfit | bare | dot
     })
+}
+
+/// Appends a run of octets. Of a few, copying costs less than the call to copy.
+fn copy(run: &[u8], out: &mut Vec<u8>) {
+    const FEW: usize = 8;
+    if run.len() <= FEW {
+        run.iter().for_each(|octet| out.push(*octet));
+    } else {
+        out.extend_from_slice(run);
+    }
 }
 
 impl At {

@@ -3,7 +3,7 @@
 use super::address::{Mailbox, ReversePath};
 use super::delivery::Delivery;
 use super::demands::Demands;
-use super::limits::MAX_REFUSAL_TEXT;
+use super::limits::{MAX_REFUSAL_TEXT, MAX_REFUSAL_TEXTS};
 use super::original_recipient::{OriginalRecipient, RecipientDelivery};
 use super::outcome::Outcome;
 use super::reply::Reply;
@@ -45,13 +45,16 @@ impl RecipientState {
 
 /// The sender and the recipients of one message.
 ///
-/// The addresses lie one behind the other in one text, so that an envelope that
-/// is cleared and filled again allocates nothing.
+/// The sender and the recipients lie one behind the other in one text, so that an
+/// envelope that is cleared and filled again allocates nothing; each recipient as
+/// the command that it will be, so that a long list is copied and not composed.
 #[derive(Clone, Debug, Default)]
 pub struct Envelope {
     text: String,
     sender_end: usize,
     recipients: Vec<Recipient>,
+    /// How many octets of replies are kept.
+    refusal_octets: usize,
     /// How many recipients are [`Course::Waiting`].
     waiting: usize,
     size: Option<u64>,
@@ -81,6 +84,10 @@ struct Special {
     own_deliveries: Vec<(usize, RecipientDelivery)>,
 }
 
+/// What stands around a recipient in its command.
+const BEFORE: &str = "RCPT TO:<";
+const BEHIND: &str = ">\r\n";
+
 #[derive(Clone, Debug)]
 struct Recipient {
     end: usize,
@@ -108,6 +115,7 @@ impl Envelope {
         self.sender_end = self.text.len();
         self.recipients.clear();
         self.waiting = 0;
+        self.refusal_octets = 0;
         self.size = None;
         self.all_or_nothing = false;
         self.eight_bit = false;
@@ -128,7 +136,7 @@ impl Envelope {
 
     /// Adds a recipient.
     pub fn push(&mut self, recipient: Mailbox<'_>) {
-        self.text.push_str(recipient.as_str());
+        self.push_command(recipient.as_str());
         self.smtputf8 |= recipient.needs_smtputf8();
         self.waiting += 1;
         self.recipients.push(Recipient {
@@ -139,10 +147,17 @@ impl Envelope {
         });
     }
 
+    fn push_command(&mut self, recipient: &str) {
+        self.text.reserve(BEFORE.len() + recipient.len() + BEHIND.len());
+        self.text.push_str(BEFORE);
+        self.text.push_str(recipient);
+        self.text.push_str(BEHIND);
+    }
+
     /// Adds the last recipient of another envelope, with what became of it.
     pub fn push_last_of(&mut self, other: &Self) {
         let (Some(index), Some(recipient)) = (other.len().checked_sub(1), other.recipients.last()) else { return };
-        self.text.push_str(other.recipient(index).unwrap_or_default());
+        self.push_command(other.recipient(index).unwrap_or_default());
         self.recipients.push(Recipient { end: self.text.len(), ..recipient.clone() });
     }
 
@@ -333,12 +348,22 @@ impl Envelope {
     /// The mailbox of a recipient, without brackets.
     #[must_use]
     pub fn recipient(&self, index: usize) -> Option<&str> {
+        let command = self.command(index)?;
+        Some(&command[BEFORE.len()..command.len() - BEHIND.len()])
+    }
+
+    /// The RCPT command of a recipient, without parameters.
+    pub(super) fn command(&self, index: usize) -> Option<&str> {
         let end = self.recipients.get(index)?.end;
-        let start = match index.checked_sub(1) {
+        Some(&self.text[self.start(index)..end])
+    }
+
+    /// Where the command of a recipient begins.
+    fn start(&self, index: usize) -> usize {
+        match index.checked_sub(1) {
             Some(before) => self.recipients[before].end,
             None => self.sender_end,
-        };
-        Some(&self.text[start..end])
+        }
     }
 
     /// What became of a recipient.
@@ -364,6 +389,21 @@ impl Envelope {
     pub fn domain(&self, index: usize) -> &str {
         let mailbox = self.recipient(index).unwrap_or_default();
         mailbox.rsplit_once('@').map_or("", |(_, domain)| domain)
+    }
+
+    /// Whether the recipients are of more domains than so many.
+    #[must_use]
+    pub fn has_more_domains_than(&self, most: usize) -> bool {
+        let mut found: Vec<&str> = Vec::new();
+        for domain in (0..self.len()).map(|index| self.domain(index)) {
+            if !found.iter().any(|other| other.eq_ignore_ascii_case(domain)) {
+                found.push(domain);
+            }
+            if found.len() > most {
+                return true;
+            }
+        }
+        false
     }
 
     /// How many recipients wait for a transaction.
@@ -393,6 +433,41 @@ impl Envelope {
         }
     }
 
+    /// Takes the recipients that wait, from one on, into the present transaction,
+    /// until there are enough octets. Appends their commands, and tells of each and
+    /// of how many octets there are up to it. Gives where it stopped, and how many.
+    pub(super) fn ask_all(
+        &mut self,
+        from: usize,
+        enough: usize,
+        out: &mut Vec<u8>,
+        mut tell: impl FnMut(u32, usize),
+    ) -> (usize, u32) {
+        let start = self.start(from);
+        // Commands that lie one behind the other are copied together.
+        let mut run = start..start;
+        let (mut octets, mut asked, mut next) = (0, 0, from);
+        for recipient in &mut self.recipients[from..] {
+            if recipient.course == Course::Waiting {
+                octets += recipient.end - run.end;
+                run.end = recipient.end;
+                recipient.course = Course::Asked;
+                asked += 1;
+                tell(u32::try_from(next).unwrap_or(u32::MAX), octets);
+            } else {
+                out.extend_from_slice(&self.text.as_bytes()[run]);
+                run = recipient.end..recipient.end;
+            }
+            next += 1;
+            if octets >= enough {
+                break;
+            }
+        }
+        out.extend_from_slice(&self.text.as_bytes()[run]);
+        self.waiting -= asked;
+        (next, u32::try_from(asked).unwrap_or(u32::MAX))
+    }
+
     /// Has the recipients wait again that were asked for in vain, as MAIL was refused.
     pub(super) fn unask(&mut self) {
         for recipient in &mut self.recipients {
@@ -400,6 +475,15 @@ impl Envelope {
                 recipient.course = Course::Waiting;
                 self.waiting += 1;
             }
+        }
+    }
+
+    /// Writes down that a recipient was accepted.
+    pub(super) fn accept(&mut self, index: usize) {
+        let Some(recipient) = self.recipients.get_mut(index) else { return };
+        recipient.state = RecipientState::Accepted;
+        if recipient.refusal.is_some() {
+            recipient.refusal = None;
         }
     }
 
@@ -414,7 +498,7 @@ impl Envelope {
         };
         recipient.refusal = None;
         if recipient.state != RecipientState::Accepted {
-            recipient.refusal = Some(shortened(reply.to_record()));
+            recipient.refusal = Some(kept(reply.to_record(), &mut self.refusal_octets));
         }
     }
 
@@ -422,7 +506,7 @@ impl Envelope {
     pub(super) fn defer(&mut self, index: usize, reply: &Reply) {
         let Some(recipient) = self.recipients.get_mut(index) else { return };
         recipient.state = RecipientState::RefusedTemporary;
-        recipient.refusal = Some(shortened(reply.to_record()));
+        recipient.refusal = Some(kept(reply.to_record(), &mut self.refusal_octets));
         if recipient.course == Course::Asked {
             recipient.course = Course::Waiting;
             self.waiting += 1;
@@ -448,15 +532,19 @@ impl Envelope {
                 Outcome::RejectedPermanent => RecipientState::RefusedPermanent,
                 Outcome::Unknown => RecipientState::Unknown,
             };
-            recipient.refusal = reply.map(|reply| shortened(reply.clone()));
+            recipient.refusal = reply.map(|reply| kept(reply.clone(), &mut self.refusal_octets));
         }
     }
 }
 
-/// A reply as it is kept for each recipient: however long it is, it must not add up.
-fn shortened(mut reply: ServerReply) -> Box<ServerReply> {
-    reply.text.truncate(reply.text.floor_char_boundary(MAX_REFUSAL_TEXT));
+/// A reply as it is kept for a recipient: the whole of it, unless there are so many
+/// long ones that they would add up.
+fn kept(mut reply: ServerReply, octets: &mut usize) -> Box<ServerReply> {
+    if *octets + reply.text.len() > MAX_REFUSAL_TEXTS {
+        reply.text.truncate(reply.text.floor_char_boundary(MAX_REFUSAL_TEXT));
+    }
     reply.text.shrink_to_fit();
+    *octets += reply.text.len();
     Box::new(reply)
 }
 

@@ -24,10 +24,12 @@ pub const MAX_REPLY_BYTES: usize = 128 * 1024;
 /// full of them would cost seconds.
 pub(super) const MAX_MECHANISMS: usize = 64;
 
-/// The most octets kept of the text that refused one recipient.
-///
-/// Each refused recipient keeps its own until the next message; four lines of the
-/// longest that RFC 5321 section 4.5.3.1.5 allows fit in.
+/// The most octets kept of the texts that refused a message's recipients, as long as
+/// each may be kept whole. 1,000 ordinary ones fit in.
+pub(super) const MAX_REFUSAL_TEXTS: usize = 256 * 1024;
+
+/// The most octets kept of each beyond that: four lines of the longest that RFC 5321
+/// section 4.5.3.1.5 allows.
 pub(super) const MAX_REFUSAL_TEXT: usize = 2048;
 
 /// The longest command line sent without its line end, RFC 5321 section 4.5.3.1.4

@@ -20,6 +20,7 @@ mod ledger;
 mod limits;
 mod line_ends;
 mod moment;
+mod ordinary;
 mod original_recipient;
 mod outbox;
 mod outcome;

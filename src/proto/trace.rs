@@ -81,6 +81,11 @@ impl Trace {
         }
     }
 
+    /// Whether commands and replies are wanted.
+    pub(super) fn wants_records(&self) -> bool {
+        self.wishes.records
+    }
+
     /// A command line as sent; `secret_from` is where its secret part begins.
     pub(super) fn command(&mut self, line: &[u8], secret_from: Option<usize>) {
         if !self.wishes.records {

@@ -279,6 +279,8 @@ static int32_t call_from_within(const SmtpEvent *event, void *user_data)
     CHECK_SAME(SmtpSetString(client, SMTP_PROPERTY_HOST, "mail.example"), expected);
     CHECK_SAME(SmtpSetInteger(client, SMTP_PROPERTY_PORT, 25), expected);
     CHECK_SAME(SmtpRegisterEvent(client, 0, NULL, NULL, NULL), expected);
+    CHECK_SAME(SmtpDisableEvents(client), expected);
+    CHECK_SAME(SmtpEnableTrace(client, "/dev/null", 0), expected);
     CHECK_SAME(SmtpRegisterEvent(client, 0, call_from_within, caller, count_inside), expected);
     CHECK_SAME(caller->destroyed_inside, before + 1);
     CHECK_SAME(SmtpGetLastError(NULL), expected);

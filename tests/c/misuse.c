@@ -47,6 +47,10 @@ static void every_function(SmtpClient *bad)
     int64_t value = 77;
     SmtpRecipient recipient = {sizeof(SmtpRecipient), 77, 77, 77, 77, 77}, recipient_before = recipient;
     SmtpTransferStatus status = {sizeof(SmtpTransferStatus), 77, 77, 77, 77, 77, 77}, status_before = status;
+    SmtpSecurityInfo security = {sizeof(SmtpSecurityInfo), 77, 77, 77, 77, 77}, security_before = security;
+    uint64_t options = 77;
+    SmtpMessageInfo message = {sizeof(SmtpMessageInfo), 0, SENDER, RECIPIENT, MESSAGE, SMTP_NUL_TERMINATED, NULL};
+    SmtpServerInfo server = {sizeof(SmtpServerInfo), 9, HOST, NULL, NULL, 1000, SMTP_OPTION_NONE};
     int before = destroyed, asked_before = asked;
 
     CHECK_SAME(SmtpConnect(bad, HOST, 9, 1000, SMTP_OPTION_NONE), expected);
@@ -55,6 +59,13 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(SmtpSendMessage(bad, SENDER, RECIPIENT, MESSAGE, SMTP_NUL_TERMINATED), expected);
     CHECK_SAME(SmtpSendFile(bad, SENDER, RECIPIENT, "/dev/null"), expected);
     CHECK_SAME(SmtpSendStream(bad, SENDER, RECIPIENT, SMTP_SIZE_UNKNOWN, count_asked, NULL), expected);
+    CHECK_SAME(SmtpCreateMessage(bad, SENDER, 0), expected);
+    CHECK_SAME(SmtpAddRecipient(bad, RECIPIENT), expected);
+    CHECK_SAME(SmtpWrite(bad, MESSAGE, SMTP_NUL_TERMINATED), expected);
+    CHECK_SAME(SmtpAppendMessage(bad, MESSAGE, SMTP_NUL_TERMINATED), expected);
+    CHECK_SAME(SmtpAppendFile(bad, "/dev/null"), expected);
+    CHECK_SAME(SmtpAppendStream(bad, count_asked, NULL), expected);
+    CHECK_SAME(SmtpCloseMessage(bad), expected);
     CHECK_SAME(asked, asked_before);
     CHECK_SAME(SmtpCommand(bad, "NOOP", NULL), expected);
     CHECK_SAME(SmtpNoop(bad), expected);
@@ -79,6 +90,11 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(SmtpRegisterTrace(bad, ignore_record, NULL, count_destroy), expected);
     CHECK_SAME(destroyed, before + 2);
     CHECK_SAME(SmtpGetTransferStatus(bad, &status), expected);
+    CHECK_SAME(SmtpGetExtendedOptions(bad, &options), expected);
+    CHECK_SAME(SmtpGetSecurityInformation(bad, &security), expected);
+    CHECK_SAME(SmtpEnableTrace(bad, "/dev/null", 0), expected);
+    CHECK_SAME(SmtpDisableTrace(bad), expected);
+    CHECK_SAME(SmtpDisableEvents(bad), expected);
     CHECK_SAME(SmtpGetStatus(bad), expected);
     CHECK_SAME(SmtpIsConnected(bad), expected);
     CHECK_SAME(SmtpGetResultCode(bad), expected);
@@ -92,11 +108,14 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(length, 77);
     CHECK_SAME(count, 77);
     CHECK_SAME(value, 77);
+    CHECK(options == 77);
+    CHECK(memcmp(&security, &security_before, sizeof security) == 0);
     CHECK(memcmp(&status, &status_before, sizeof status) == 0);
     CHECK(memcmp(&recipient, &recipient_before, sizeof recipient) == 0);
     if (bad == NULL) {
         return; /* allowed in the following */
     }
+    CHECK_SAME(SmtpSubmitMessage(bad, &message, &server), expected);
     CHECK_SAME(SmtpClientRelease(bad), expected);
     CHECK_SAME(SmtpSetLastError(bad, 0), expected);
     CHECK_SAME(SmtpGetLastError(bad), expected);
@@ -249,6 +268,12 @@ static void impossible_length(SmtpClient *client)
 static void null_outputs(SmtpClient *client)
 {
     size_t length = 77;
+    SmtpSecurityInfo security = {8, 77, 77, 77, 77, 77};
+    CHECK_SAME(SmtpGetExtendedOptions(client, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpGetSecurityInformation(client, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpGetSecurityInformation(client, &security), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(security.protocol, 77);
+    CHECK_SAME(SmtpEnableTrace(client, NULL, 0), SMTP_ERROR_NULL_POINTER);
     CHECK_SAME(SmtpGetInteger(client, SMTP_PROPERTY_PORT, NULL), SMTP_ERROR_NULL_POINTER);
     CHECK_SAME(SmtpGetString(client, SMTP_PROPERTY_HOST, NULL, 9, &length), SMTP_ERROR_NULL_POINTER);
     CHECK_SAME(length, 77);
@@ -901,6 +926,9 @@ static void refused_recipients(void)
             memset(&recipient, 77, sizeof recipient);
             recipient.size = sizeof recipient;
             CHECK_SAME(SmtpGetRecipient(client, i, &recipient), 0);
+            /* Whom the server accepted was not sent to either, if all were wanted. */
+            CHECK_SAME(recipient.state, wanted && i == 0 ? SMTP_RECIPIENT_NOT_TRIED : expected[i].state);
+            recipient.state = expected[i].state;
             CHECK(memcmp(&recipient, &expected[i], sizeof recipient) == 0);
             CHECK_SAME(SmtpGetRecipientString(client, i, SMTP_RECIPIENT_TEXT_ADDRESS, text, sizeof text, NULL), 0);
             CHECK_TEXT(text, addresses[i]);

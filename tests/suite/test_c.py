@@ -166,10 +166,11 @@ def test_valgrind_is_on(tmp_path):
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_the_example_compiles(tmp_path, compiler):
+@pytest.mark.parametrize("name", ["send", "stepwise", "newsletter"])
+def test_the_example_compiles(tmp_path, name, compiler):
     need(compiler)
-    source = REPO / "examples-c" / "send.c"
-    check_run([compiler, *STRICT, f"-I{REPO / 'include'}", "-c", str(source), "-o", str(tmp_path / "send.o")])
+    source = REPO / "examples-c" / f"{name}.c"
+    check_run([compiler, *STRICT, f"-I{REPO / 'include'}", "-c", str(source), "-o", str(tmp_path / "example.o")])
 
 
 # Among the steps of a script: here TLS begins.
@@ -305,7 +306,7 @@ def test_the_example_tells_of_failures(send):
     server = Script(*HELLO, *ehlo(), *transaction(one, b"554 5.7.1 Spam\r\n"), *GOODBYE)
     done = send(server, "--to", "one@mail.example")
     assert done.returncode == 1
-    assert done.stdout == "outcome: rejected\n"
+    assert done.stdout == "outcome: rejected\nrefused: one@mail.example: 554 5.7.1 Spam\n"
     assert "send: send: " in done.stderr and "554 5.7.1 Spam" in done.stderr
     server.finish()
     done = send(server, "--to", "one@mail.example")

@@ -1,11 +1,21 @@
-"""The Python examples, run as a reader would run them."""
+"""The examples, run as a reader would run them: those in Python, and those that
+exist in both languages and do the same.
+
+SMTPCLIENT_TARGET names the directory with the libraries; without it, it is
+target/release. CC names the compiler.
+"""
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
+
+TARGET = Path(os.environ.get("SMTPCLIENT_TARGET", ROOT / "target" / "release"))
+CC = os.environ.get("CC", "gcc")
+STRICT = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror"]
 
 EXAMPLE = ROOT / "examples-python" / "send.py"
 
@@ -110,3 +120,98 @@ def test_a_message_file_that_is_not_there(server):
     result = run(*common(server, "plain", "none"), "/nowhere/mail.eml")
     assert result.returncode == 2
     assert b"/nowhere/mail.eml" in result.stderr and b"Traceback" not in result.stderr
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    """Call it with a name and a language to get the command of the example."""
+    folder = tmp_path_factory.mktemp("programs")
+    library = TARGET / "libsmtpclient.so"
+    # What a program looks for at run time is the soname.
+    (folder / "libsmtpclient.so.0").symlink_to(library.resolve())
+
+    def command(name, language):
+        if language == "python":
+            return [sys.executable, ROOT / "examples-python" / f"{name}.py"]
+        program, source = folder / name, ROOT / "examples-c" / f"{name}.c"
+        build = [CC, *STRICT, f"-I{ROOT / 'include'}", "-o", program, source, library, f"-Wl,-rpath,{folder}"]
+        built = subprocess.run(build, capture_output=True, text=True, timeout=120)
+        assert built.returncode == 0, built.stderr
+        return [program]
+
+    return command
+
+
+def run_program(command, *arguments, text="", **environment):
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH" and not name.startswith("SMTP_")}
+    return subprocess.run(
+        [*command, *map(str, arguments)],
+        input=text,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+BOTH = pytest.mark.parametrize("language", ["c", "python"])
+
+
+@BOTH
+def test_step_by_step(server, programs, language):
+    command = programs("stepwise", language)
+    plain = [server.host, server.ports["plain"], "bob@example.test"]
+    mark = f"stepwise-{language}"
+    done = run_program(
+        command,
+        *plain,
+        "alice@example.test",
+        "reject@example.test",
+        "not an address",
+        "carol@example.test",
+        text=f"X-Mark: {mark}\n.dot\nno line end",
+        SMTP_USER=server.user,
+        SMTP_PASSWORD=server.password,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "accepted: alice@example.test" in done.stdout and "accepted: carol@example.test" in done.stdout
+    assert "sent: 250 " in done.stdout
+    assert "refused: reject@example.test: " in done.stderr and "550" in done.stderr
+    assert "refused: not an address: " in done.stderr
+    # The mark is in the body here.
+    assert server.stored(mark) == f"X-Mark: {mark}\r\n.dot\r\nno line end\r\n".encode()
+
+    nobody = run_program(command, *plain, "reject@example.test", text="x")
+    assert nobody.returncode == 1 and "nobody is left" in nobody.stderr and "sent:" not in nobody.stdout
+    assert run_program(command, *plain).returncode == 2
+    refused = run_program(command, server.host, 1, "bob@example.test", "alice@example.test")
+    assert refused.returncode == 1 and "refused" in refused.stderr and "Traceback" not in refused.stderr
+
+
+@BOTH
+def test_a_newsletter(server, programs, language, tmp_path):
+    command = programs("newsletter", language)
+    users = [f"reader{number}@example.test" for number in range(300)]
+    addresses = ["alice@example.test", "", "later@example.test", *users, "reject@example.test"]
+    mark = f"newsletter-{language}"
+    (tmp_path / "list").write_bytes("\r\n".join(addresses).encode())
+    (tmp_path / "message.eml").write_bytes(message(mark).encode())
+    arguments = [server.host, server.ports["plain"], "bob@example.test", tmp_path / "list", tmp_path / "message.eml"]
+    done = run_program(command, *arguments)
+    assert done.returncode == 1, "not everybody has it"
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows] == [address for address in addresses if address]
+    states = {row[0]: (row[1], row[2]) for row in rows}
+    assert states["alice@example.test"] == states["reader299@example.test"] == ("accepted", "")
+    assert states["later@example.test"] == ("refused for now", "451 4.3.0 not now")
+    assert states["reject@example.test"] == ("refused", "550 5.7.1 no mail for this one")
+    assert "301 of 303 have it; 1 can be tried again" in done.stderr
+    assert server.stored(mark) == message(mark).encode()
+
+    (tmp_path / "list").write_text("alice@example.test\n")
+    everybody = run_program(command, *arguments, SMTP_USER=server.user, SMTP_PASSWORD=server.password)
+    assert (everybody.returncode, everybody.stdout) == (0, "alice@example.test\taccepted\t\n"), everybody.stderr
+    assert run_program(command, *arguments[:4]).returncode == 2
+    assert run_program(command, *arguments[:3], "/nowhere/list", arguments[4]).returncode == 2
+    missing = run_program(command, *arguments[:4], "/nowhere/mail.eml")
+    assert missing.returncode == 1 and "/nowhere/mail.eml" in missing.stderr and "Traceback" not in missing.stderr

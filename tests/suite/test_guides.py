@@ -1,6 +1,7 @@
 """The examples of the guides: each code block of docs/*.md that begins with a
 comment "example: NAME" is a whole program, which is compiled and run against the
-local mail server with host, port, sender and recipient as its arguments.
+local mail server with host, port, sender and recipient as its arguments; those about
+signing in get the user and the password instead of the addresses.
 
 SMTPCLIENT_TARGET names the directory with the libraries; without it, it is
 target/release. CC names the compiler.
@@ -29,7 +30,7 @@ def examples():
         for language, text in BLOCK.findall(guide.read_text()):
             marker = MARKERS[language].match(text)
             if marker:
-                yield f"{guide.stem}-{marker.group(1)}", language, text
+                yield f"{guide.stem}-{marker.group(1)}-{language}", language, text
 
 
 EXAMPLES = list(examples())
@@ -58,13 +59,19 @@ def command(language, text, folder):
 
 def test_the_examples_are_found():
     names = [name for name, _, _ in EXAMPLES]
-    assert {"tracing-trace-keep", "events-events", "errors-retry", "errors-error-record"} <= set(names)
+    assert {"tracing-trace-keep-c", "events-events-c", "errors-retry-c", "errors-error-record-python"} <= set(names)
+    for guide in ("sending-messages", "recipients-all-or-nothing", "low-level-questions", "signing-in-sign_in"):
+        assert {f"{guide}-c", f"{guide}-python"} <= set(names)
     assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("name, language, text", EXAMPLES, ids=[name for name, _, _ in EXAMPLES])
 def test_example(server, tmp_path, name, language, text):
-    arguments = [server.host, str(server.ports["plain"]), f"bob@{server.domain}", f"alice@{server.domain}"]
+    arguments = [server.host, str(server.ports["plain"])]
+    if name.startswith("signing-in"):
+        arguments += [server.user, server.password]
+    else:
+        arguments += [f"bob@{server.domain}", f"alice@{server.domain}"]
     result = subprocess.run(
         [*command(language, text, tmp_path), *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )

@@ -32,6 +32,23 @@ def test_a_trace_and_what_a_callback_raises():
             client.on_trace("no function")
 
 
+def test_a_trace_to_a_file(tmp_path):
+    path = tmp_path / "trace.txt"
+    with session(*taken(), *QUIT) as server, connected(server) as client:
+        with pytest.raises(CallerError, match="/nowhere"):
+            client.enable_trace("/nowhere/trace.txt")
+        with pytest.raises(CallerError, match="empty"):
+            client.enable_trace("")
+        assert client.trace_file == ""
+        client.enable_trace(path, smtpclient.TRACE_CONTENT)
+        assert (client.trace_file, client.trace_flags) == (str(path), smtpclient.TRACE_CONTENT)
+        client.send_message("s@a.example", "r@b.example", b"x\r\n")
+        client.disable_trace()
+        assert client.trace_file == ""
+    text = path.read_text()
+    assert "C DATA\n" in text and "QUIT" not in text
+
+
 def test_recipients_as_events():
     events = []
     steps = [("expect", b"MAIL FROM:<s@a.example>\r\n"), ("send", b"250 ok\r\n")]

@@ -75,6 +75,10 @@ def test_mail_arrives_octet_by_octet(servers, name, port, login):
         assert client.is_extended
         assert client.tls_verified is (port != "plain")
         assert (client.tls_protocol == "") is (port == "plain")
+        security = client.security_information
+        assert (security.protocol == smtpclient.PROTOCOL_NONE) is (port == "plain")
+        assert (security.cipher_strength, security.verified) == (client.cipher_strength, client.tls_verified)
+        assert (security.hash_strength, security.certificate_status) == (client.hash_strength, client.certificate_status)
         assert (client.auth_mechanism != "") is login
         if not login and (name == "dovecot-submission" or (name == "mail_server" and port != "plain")):
             with pytest.raises(ServerError) as failed:
@@ -351,7 +355,8 @@ def test_all_or_nothing_delivers_to_nobody(servers, name):
         assert failed.value.name == "SMTP_ERROR_RECIPIENT_REJECTED"
         assert (failed.value.result_code, failed.value.address) == (550, addresses[1])
         assert failed.value.safe_to_retry
-        assert [recipient.accepted for recipient in client.recipients] == [True, False, True]
+        states = [recipient.state for recipient in client.recipients]
+        assert states == [smtpclient.RECIPIENT_NOT_TRIED, smtpclient.RECIPIENT_REFUSED_PERMANENT, smtpclient.RECIPIENT_NOT_TRIED]
         # The session goes on, and with it the wait for what would have come before.
         after, message = send(client, server, b"for both\r\n", "alice bob")
     assert server.stored(after) == server.expected(message)

@@ -51,6 +51,16 @@ impl Smtp {
         value
     }
 
+    pub fn security(&self) -> SmtpSecurityInfo {
+        let size = u32::try_from(size_of::<SmtpSecurityInfo>()).unwrap();
+        let (protocol, cipher_strength, hash_strength, certificate_status, verified) = (9, 9, 9, 9, 9);
+        let mut info =
+            SmtpSecurityInfo { size, protocol, cipher_strength, hash_strength, certificate_status, verified };
+        // SAFETY: a live structure that says its size.
+        assert_eq!(unsafe { SmtpGetSecurityInformation(self.0, &raw mut info) }, 0);
+        info
+    }
+
     pub fn connect(&self, port: u16, options: u32) -> Result<(), Failure> {
         self.connect_to("127.0.0.1", port, options)
     }

@@ -34,6 +34,7 @@ from ._library import (
     SmtpMessageInfo,
     SmtpReadCallback,
     SmtpRecipient,
+    SmtpSecurityInfo,
     SmtpServerInfo,
     SmtpTraceCallback,
     SmtpTransferStatus,
@@ -131,14 +132,29 @@ class TransferStatus(NamedTuple):
     time_estimated: float
 
 
+class SecurityInformation(NamedTuple):
+    """What protects the connection, all of one moment."""
+
+    #: One of the PROTOCOL_ constants.
+    protocol: int
+    #: The bits of the cipher's key; 0 without TLS.
+    cipher_strength: int
+    #: The bits of the cipher suite's hash; 0 without TLS.
+    hash_strength: int
+    #: What the check of the certificate came to, one of the CERTIFICATE_ constants.
+    certificate_status: int
+    #: Whether it was checked and is good.
+    verified: bool
+
+
 class Recipient(NamedTuple):
-    """What the server said of one recipient of the last message."""
+    """What became of the last message for one of its recipients."""
 
     #: The address, without brackets.
     address: str
     #: One of the RECIPIENT_ constants.
     state: int
-    #: The code of the reply that refused it; else 0.
+    #: The code of the reply that refused it, or the message for it; else 0.
     result_code: int
     #: The enhanced status code of that reply, such as "5.1.1"; else empty.
     enhanced_code: str
@@ -147,7 +163,7 @@ class Recipient(NamedTuple):
 
     @property
     def accepted(self) -> bool:
-        """Whether the server accepted the address; ``outcome`` tells whether it took the message."""
+        """Whether the server took the message for this recipient; while it is under way, the address."""
         return self.state == _tables.RECIPIENT_ACCEPTED
 
 
@@ -800,6 +816,84 @@ class Client:
         )
         self._finish(library.SmtpSubmitMessage(self._handle, ctypes.byref(content), ctypes.byref(server)))
 
+    def create_message(self, sender: str, size: int = 0) -> None:
+        """Begins a message with MAIL; the size in octets is 0 if it is not known.
+
+        Then come ``add_recipient``, ``write`` or ``append_file`` or ``append_stream``,
+        and ``close_message``. ``reset`` drops the message as long as it has no content.
+        ``send_message`` does all of this at once and with fewer round trips.
+        """
+        self._finish(
+            library.SmtpCreateMessage(self._handle, encode("sender", sender), in_range("size", size, _SIZE_UNKNOWN))
+        )
+
+    def add_recipient(self, address: str) -> None:
+        """Adds a recipient with RCPT. If the server refuses it, ServerError is raised and the message is still open."""
+        self._finish(library.SmtpAddRecipient(self._handle, encode("address", address)))
+
+    def write(self, content: Message) -> None:
+        """Gives some of the message's content, cut anywhere; the first time DATA is sent before."""
+        address, length = _view(content)
+        self._finish(library.SmtpWrite(self._handle, address, length))
+
+    append_message = write
+
+    def append_file(self, path: Union[str, os.PathLike[str]]) -> None:
+        """Gives what is in a file as content, in constant memory. Else as ``write``."""
+        self._finish(library.SmtpAppendFile(self._handle, encode("path", os.fspath(path))))
+
+    def append_stream(self, source: Source) -> None:
+        """Gives what a source yields, as ``send_stream`` takes it, as content. Else as ``write``."""
+        stream = _Stream(source, self._raised)
+        reader = SmtpReadCallback(stream.fill)
+        try:
+            stream.signals.hold()
+            result = library.SmtpAppendStream(self._handle, reader, None)
+        finally:
+            stream.signals.release()
+        self._finish(result)
+
+    def close_message(self) -> None:
+        """Ends the message that was begun; ``outcome`` and ``recipients`` tell what became of it."""
+        self._finish(library.SmtpCloseMessage(self._handle))
+
+    def submit(
+        self,
+        sender: str,
+        recipients: Union[str, Iterable[str]],
+        message: Union[Message, os.PathLike[str]],
+        host: Optional[str] = None,
+        port: int = 0,
+        user: Optional[str] = None,
+        password: Optional[str] = None,
+        timeout: Optional[float] = 0,
+        options: int = 0,
+    ) -> None:
+        """Connects, logs in if there is a user, sends one message, and disconnects, whatever happened.
+
+        A message that is a path object is read from that file. What is left out of
+        the server comes from the properties; the timeout is the limit of the whole.
+        """
+        content = SmtpMessageInfo(size=ctypes.sizeof(SmtpMessageInfo))
+        content.sender = encode("sender", sender)
+        content.recipients = _join_recipients(recipients)
+        if isinstance(message, os.PathLike):
+            content.path = encode("path", os.fspath(message))
+        else:
+            # Kept until the call is over, as the structure holds its address only.
+            address, content.length = view = _view(message)
+            content.message = ctypes.cast(address, ctypes.c_void_p)
+        server = SmtpServerInfo(
+            size=ctypes.sizeof(SmtpServerInfo),
+            port=in_range("port", port, 1 << 16),
+            host=None if host is None else encode("host", host),
+            user=None if user is None else encode("user", user),
+            password=None if password is None else encode("password", password),
+            timeout_ms=_milliseconds(timeout),
+            options=in_range("options", options, 1 << 32),
+        )
+        self._finish(library.SmtpSubmitMessage(self._handle, ctypes.byref(content), ctypes.byref(server)))
+
     @property
     def recipients(self) -> List[Recipient]:
         """What became of the last message for each of its recipients, in the order in which they were given.
@@ -933,6 +1027,25 @@ class Client:
             facts.time_elapsed_ms / 1000,
             facts.time_estimated_ms / 1000,
         )
+
+    @property
+    def security_information(self) -> SecurityInformation:
+        """What protects the connection; the texts about it are properties, such as ``tls_cipher``."""
+        facts = SmtpSecurityInfo(size=ctypes.sizeof(SmtpSecurityInfo))
+        self._check_read(library.SmtpGetSecurityInformation(self._handle, ctypes.byref(facts)))
+        return SecurityInformation(
+            facts.protocol, facts.cipher_strength, facts.hash_strength, facts.certificate_status, facts.verified != 0
+        )
+
+    def enable_trace(self, path: Union[str, os.PathLike[str]], flags: int = 0) -> None:
+        """Has the conversation appended to a file: ``trace_file`` and ``trace_flags`` at once. The flags are TRACE_ bits."""
+        self._check(
+            library.SmtpEnableTrace(self._handle, encode("path", os.fspath(path)), in_range("flags", flags, 1 << 32))
+        )
+
+    def disable_trace(self) -> None:
+        """Ends the trace to a file."""
+        self._check(library.SmtpDisableTrace(self._handle))
 
     def clear_error(self) -> None:
         """Forgets the last failure."""

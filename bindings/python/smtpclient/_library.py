@@ -61,6 +61,19 @@ class SmtpTransferStatus(ctypes.Structure):
     ]
 
 
+class SmtpSecurityInfo(ctypes.Structure):
+    """What protects the connection."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("protocol", c_uint32),
+        ("cipher_strength", c_uint32),
+        ("hash_strength", c_uint32),
+        ("certificate_status", c_uint32),
+        ("verified", c_uint32),
+    ]
+
+
 class SmtpRecipient(ctypes.Structure):
     """What the library tells of one recipient of the last message."""
 
@@ -113,6 +126,7 @@ _CLIENT = c_void_p
 # Name: (result, arguments), in the order of the header.
 FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpRegisterEvent": (c_int32, [_CLIENT, c_uint32, SmtpEventCallback, c_void_p, SmtpDestroyCallback]),
+    "SmtpDisableEvents": (c_int32, [_CLIENT]),
     "SmtpGetVersion": (c_char_p, []),
     "SmtpGetAbiVersion": (c_uint32, []),
     "SmtpClientCreate": (_CLIENT, []),
@@ -121,6 +135,7 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpAttachSocket": (c_int32, [_CLIENT, c_ssize_t, c_char_p, c_uint32]),
     "SmtpAuthenticate": (c_int32, [_CLIENT, c_char_p, c_char_p]),
     "SmtpGetCapability": (c_int32, [_CLIENT, c_char_p, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpGetExtendedOptions": (c_int32, [_CLIENT, POINTER(c_uint64)]),
     "SmtpSendMessage": (c_int32, [_CLIENT, c_char_p, c_char_p, c_void_p, c_size_t]),
     "SmtpSendFile": (c_int32, [_CLIENT, c_char_p, c_char_p, c_char_p]),
     "SmtpSendStream": (c_int32, [_CLIENT, c_char_p, c_char_p, c_uint64, SmtpReadCallback, c_void_p]),
@@ -133,6 +148,14 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpCloseMessage": (c_int32, [_CLIENT]),
     "SmtpSubmitMessage": (c_int32, [_CLIENT, POINTER(SmtpMessageInfo), POINTER(SmtpServerInfo)]),
     "SmtpSetRecipientDelivery": (c_int32, [_CLIENT, c_char_p, c_uint32, c_char_p]),
+    "SmtpCreateMessage": (c_int32, [_CLIENT, c_char_p, c_uint64]),
+    "SmtpAddRecipient": (c_int32, [_CLIENT, c_char_p]),
+    "SmtpWrite": (c_int32, [_CLIENT, c_void_p, c_size_t]),
+    "SmtpAppendMessage": (c_int32, [_CLIENT, c_void_p, c_size_t]),
+    "SmtpAppendFile": (c_int32, [_CLIENT, c_char_p]),
+    "SmtpAppendStream": (c_int32, [_CLIENT, SmtpReadCallback, c_void_p]),
+    "SmtpCloseMessage": (c_int32, [_CLIENT]),
+    "SmtpSubmitMessage": (c_int32, [_CLIENT, POINTER(SmtpMessageInfo), POINTER(SmtpServerInfo)]),
     "SmtpGetRecipientCount": (c_int32, [_CLIENT, POINTER(c_size_t)]),
     "SmtpGetRecipient": (c_int32, [_CLIENT, c_size_t, POINTER(SmtpRecipient)]),
     "SmtpGetRecipientString": (
@@ -158,11 +181,14 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpGetErrorString": (c_int32, [c_int32, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
     "SmtpSetLastError": (c_int32, [_CLIENT, c_int32]),
     "SmtpRegisterTrace": (c_int32, [_CLIENT, SmtpTraceCallback, c_void_p, SmtpDestroyCallback]),
+    "SmtpEnableTrace": (c_int32, [_CLIENT, c_char_p, c_uint32]),
+    "SmtpDisableTrace": (c_int32, [_CLIENT]),
     "SmtpGetTransferStatus": (c_int32, [_CLIENT, POINTER(SmtpTransferStatus)]),
     "SmtpGetStatus": (c_int32, [_CLIENT]),
     "SmtpIsConnected": (c_int32, [_CLIENT]),
     "SmtpGetResultCode": (c_int32, [_CLIENT]),
     "SmtpGetResultString": (c_int32, [_CLIENT, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpGetSecurityInformation": (c_int32, [_CLIENT, POINTER(SmtpSecurityInfo)]),
     "SmtpGetTimeout": (c_int32, [_CLIENT]),
     "SmtpSetTimeout": (c_int32, [_CLIENT, c_uint32]),
     "SmtpGetDeliveryOptions": (c_int32, [_CLIENT]),

@@ -42,6 +42,7 @@ use crate::proto::capabilities::{Capabilities, Withheld};
 use crate::proto::command::{Command, CommandText};
 use crate::proto::envelope::Envelope;
 use crate::proto::ledger::{Ledger, Pending};
+use crate::proto::limits::OUTPUT_KEPT;
 use crate::proto::moment::Moment;
 use crate::proto::outbox::Outbox;
 use crate::proto::outcome::Outcome;
@@ -348,6 +349,9 @@ impl Session {
             return None;
         }
         self.out.shrink();
+        if self.mail.chunk.is_empty() {
+            self.mail.chunk.shrink_to(OUTPUT_KEPT);
+        }
         Some(match self.failure.take() {
             Some(error) => Err(error),
             None => Ok(()),
@@ -431,5 +435,13 @@ impl Session {
         self.state = state;
         self.done = true;
         self.failure = result.err();
+        if let Some(error) = &mut self.failure
+            && self.mail.running
+            && self.mail.delivered
+        {
+            error.what.push_str("; for other recipients the message was accepted before");
+            error.remedy =
+                Some("Look at each recipient's state, and send again only to those it was not taken for.".into());
+        }
     }
 }

@@ -55,6 +55,13 @@ impl Session {
     /// Goes on with the message for which this session was made.
     pub(super) fn go_on(&mut self) {
         self.resumes = false;
-        self.begin_transaction();
+        // Another machine may have answered, which can do less.
+        match self.expect_offered() {
+            Ok(()) => self.begin_transaction(),
+            Err(mut error) => {
+                error.phase = Phase::Ehlo;
+                self.fail(error);
+            }
+        }
     }
 }

@@ -13,7 +13,9 @@ impl Session {
     pub(super) fn handle_reply(&mut self, more_input: bool) {
         let code = self.parser.reply().code();
         let is_challenge = code == 334 && self.state == State::Auth;
-        self.trace.reply(code, self.parser.reply().text(), is_challenge);
+        if self.trace.wants_records() {
+            self.trace.reply(code, self.parser.reply().text(), is_challenge);
+        }
         if self.early_reply() {
             return;
         }
@@ -50,7 +52,9 @@ impl Session {
             Pending::Quit => self.finish_quit(),
             Pending::Other => self.on_other(),
         }
-        self.pump();
+        if self.mail.next != Next::Nothing || self.ledger.is_empty() {
+            self.pump();
+        }
     }
 
     fn on_greeting(&mut self) {
@@ -130,18 +134,20 @@ impl Session {
             // MAIL was refused: this reply says nothing of the recipient.
             return;
         }
-        if self.is_one_too_many() {
+        if reply.is_positive() {
+            self.mail.envelope.accept(index);
+            self.mail.accepted += 1;
+        } else if self.is_one_too_many() {
             return self.defer_recipient(index);
+        } else {
+            self.mail.envelope.answer(index, reply);
         }
-        self.mail.envelope.answer(index, reply);
         if self.trace.wants_recipients() {
             let address = self.mail.envelope.recipient(index).unwrap_or_default();
             let number = u32::try_from(index).unwrap_or(u32::MAX);
             self.trace.recipient(number, address, self.mail.envelope.state(index), reply);
         }
-        if reply.is_positive() {
-            self.mail.accepted += 1;
-        } else if self.mail.stepwise {
+        if reply.is_negative() && self.mail.stepwise {
             let address = self.mail.envelope.recipient(index).unwrap_or_default().to_owned();
             let what = format!("the server refused the recipient <{address}>");
             let error = self.refusal(Code::RECIPIENT_REJECTED, Phase::Rcpt, what).with_address(address);
@@ -186,6 +192,10 @@ impl Session {
         }
         if !reply.is_negative() {
             return self.handle_unexpected(Phase::Content);
+        }
+        if self.state == State::Simple {
+            // The message has been dropped since.
+            return;
         }
         if self.mail.refusal.is_none() {
             let outcome = Outcome::of_refusal(reply.code());

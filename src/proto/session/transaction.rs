@@ -150,10 +150,7 @@ impl Session {
                     self.queue(&Command::Reset, Pending::Reset);
                 }
                 Next::Mail => self.queue_mail(),
-                Next::Rcpt(from) => match self.choose_recipient(from) {
-                    Some(index) => self.queue_rcpt(index),
-                    None => self.mail.next = Next::Data,
-                },
+                Next::Rcpt(from) => self.queue_recipients(from),
                 // DATA cannot be taken back: it waits until every recipient is in.
                 // So does BDAT, which would bring the message to nobody.
                 Next::Data if self.data_waits() && !self.ledger.is_empty() => return,
@@ -214,16 +211,23 @@ impl Session {
     /// Where the server has said that it takes so few recipients that there will be
     /// further transactions, the message must allow for that.
     fn expect_one_transaction_to_do(&self) -> Result<()> {
-        let (envelope, count) = (&self.mail.envelope, self.mail.envelope.len());
-        let Some(most) = self.capabilities.limits.rcpt.filter(|most| count > *most as usize) else { return Ok(()) };
-        let why = if envelope.is_all_or_nothing() {
-            format!("so {count} cannot be served all or none of them")
-        } else if envelope.is_repeatable() {
+        let (envelope, count, limits) = (&self.mail.envelope, self.mail.envelope.len(), self.capabilities.limits);
+        if envelope.is_repeatable() && !envelope.is_all_or_nothing() {
             return Ok(());
+        }
+        let how_few = if let Some(most) = limits.rcpt.filter(|most| count > *most as usize) {
+            format!("{most} recipients")
+        } else if let Some(most) = limits.rcpt_domain.filter(|most| envelope.has_more_domains_than(*most as usize)) {
+            format!("recipients of {most} domains")
         } else {
-            format!("and for {count} the message must be read more than once")
+            return Ok(());
         };
-        let what = format!("the server takes {most} recipients at a time, {why}");
+        let why = if envelope.is_all_or_nothing() {
+            "cannot be served all or none of them"
+        } else {
+            "need the message to be read more than once"
+        };
+        let what = format!("the server takes {how_few} at a time, so that these {count} {why}");
         Err(Error::caller(Code::TOO_MANY_RECIPIENTS, what))
     }
 
@@ -249,13 +253,46 @@ impl Session {
         })
     }
 
+    /// Queues as many recipients as may go out now.
+    fn queue_recipients(&mut self, from: usize) {
+        let limits = self.capabilities.limits;
+        let is_limited = limits.rcpt.is_some() || limits.rcpt_domain.is_some() || self.mail.rcpt_limit.is_some();
+        let has_parameters = self.capabilities.dsn && self.mail.envelope.wants_notifications();
+        if self.capabilities.pipelining && !is_limited && !has_parameters && !self.trace.wants_records() {
+            return self.queue_plain_recipients(from);
+        }
+        let mut next = from;
+        while let Some(index) = self.choose_recipient(next) {
+            self.queue_rcpt(index);
+            next = index + 1;
+            if !self.capabilities.pipelining || self.out.waiting().len() >= OUTPUT_CHUNK / 4 {
+                self.mail.next = Next::Rcpt(next);
+                return;
+            }
+        }
+        self.mail.next = Next::Data;
+    }
+
+    /// The same where there is nothing to ask about each, for long lists.
+    fn queue_plain_recipients(&mut self, from: usize) {
+        let queued = self.out.queued();
+        let enough = OUTPUT_CHUNK / 4 - self.out.waiting().len();
+        let (out, ledger) = (self.out.buffer(), &mut self.ledger);
+        let (next, asked) = self.mail.envelope.ask_all(from, enough, out, |index, octets| {
+            ledger.enter(Pending::Rcpt(index), queued + octets as u64);
+        });
+        self.mail.asked += asked;
+        self.mail.next = if next < self.mail.envelope.len() { Next::Rcpt(next) } else { Next::Data };
+    }
+
     pub(super) fn queue_rcpt(&mut self, index: usize) {
         let from = self.out.end();
         Command::Rcpt(&self.mail.envelope, index, &self.capabilities).write_to(self.out.buffer());
         self.mail.envelope.ask(index);
         self.mail.asked += 1;
-        self.mail.next = Next::Rcpt(index + 1);
-        self.trace.command(self.out.since(from), None);
+        if self.trace.wants_records() {
+            self.trace.command(self.out.since(from), None);
+        }
         self.ledger.enter(Pending::Rcpt(u32::try_from(index).unwrap_or(u32::MAX)), self.out.queued());
     }
 
