@@ -99,6 +99,11 @@
  */
 #define SMTP_OPTION_LMTP 0x20000
 
+/**
+ * Try the IPv6 addresses of a host first, whatever order the system gives.
+ */
+#define SMTP_OPTION_PREFER_IPV6 0x40000
+
 /** @} */
 
 /** @name SMTP_PORT
@@ -426,6 +431,27 @@
 
 /** @} */
 
+/** @name SMTP_FAMILY
+ *  Values of SMTP_PROPERTY_ADDRESS_FAMILY.
+ *  @{ */
+
+/**
+ * IPv4 and IPv6, whichever answers first (RFC 8305).
+ */
+#define SMTP_FAMILY_ANY 0
+
+/**
+ * IPv4 only.
+ */
+#define SMTP_FAMILY_IPV4 1
+
+/**
+ * IPv6 only.
+ */
+#define SMTP_FAMILY_IPV6 2
+
+/** @} */
+
 /** @name SMTP_OUTCOME
  *  Values of SMTP_PROPERTY_OUTCOME: what became of the last message.
  *  @{ */
@@ -750,6 +776,11 @@
  */
 #define SMTP_PHASE_COMMAND 16
 
+/**
+ * While asking the proxy for the connection.
+ */
+#define SMTP_PHASE_PROXY 17
+
 /** @} */
 
 /** @name SMTP_PROPERTY
@@ -805,7 +836,8 @@
 
 /**
  * Integer, default 0. INSECURE: 1 allows a password to be sent without TLS, or over TLS with a
- * certificate that was not verified. To a loopback address it is always allowed.
+ * certificate that was not verified. To a loopback address it is always allowed, unless a proxy
+ * or a socket of the caller leads there.
  */
 #define SMTP_PROPERTY_INSECURE_AUTH 9
 
@@ -1280,8 +1312,8 @@
 /**
  * Text, read only. The whole record of the last failure as a JSON object; empty if there was
  * none. Members: code, name, class, phase, what, remedy, and where they apply reply (code,
- * text, enhanced), command, os_error, tls_reason, address, offered (names), skipped (name,
- * reason), outcome, safe_to_retry.
+ * text, enhanced), command, os_error, tls_reason, address, attempts (address, error), offered
+ * (names), skipped (name, reason), outcome, safe_to_retry.
  */
 #define SMTP_PROPERTY_ERROR_JSON 170
 
@@ -1419,6 +1451,64 @@
  * Text, read only. The version of the library that is loaded.
  */
 #define SMTP_PROPERTY_VERSION 198
+
+/**
+ * Text, default empty. The proxy to connect through, such as socks5://user:password@host:1080,
+ * socks4a://host:1080 or http://host:3128 (SOCKS 5: RFC 1928, RFC 1929; HTTP CONNECT: RFC
+ * 9110); user and password with percent-encoding. The proxy looks host names up. Read back, the
+ * password is masked. A Unix socket is connected to without it. Empty: none.
+ */
+#define SMTP_PROPERTY_PROXY 230
+
+/**
+ * Integer, default 60000. The limit for the proxy's answer, its own connection to the server
+ * included, in milliseconds; 0 is none.
+ */
+#define SMTP_PROPERTY_TIMEOUT_PROXY 231
+
+/**
+ * Text, default empty. The IP address to connect to, or several separated by commas, instead of
+ * looking the host up; the host stays the name that the certificate must be for. Excludes
+ * PROXY. Empty: the host's.
+ */
+#define SMTP_PROPERTY_CONNECT_ADDRESS 232
+
+/**
+ * Integer, default 0. Which addresses may be connected to, one of the SMTP_FAMILY_ constants;
+ * with a proxy, the proxy's.
+ */
+#define SMTP_PROPERTY_ADDRESS_FAMILY 233
+
+/**
+ * Text, default empty. The address of this machine to connect from, such as 192.0.2.7,
+ * 192.0.2.7:5025 with a port; an IPv6 address with a port stands in brackets. Empty: the system
+ * chooses.
+ */
+#define SMTP_PROPERTY_LOCAL_BIND_ADDRESS 234
+
+/**
+ * Text, default empty. The network interface to connect through, such as eth0 (SO_BINDTODEVICE;
+ * Linux and Android only). Empty: the system chooses.
+ */
+#define SMTP_PROPERTY_LOCAL_INTERFACE 235
+
+/**
+ * Integer, default 0. After how many seconds of silence the system asks whether the server is
+ * there, so that routers on the way remember the connection, 1 to 32767 (SO_KEEPALIVE,
+ * TCP_KEEPIDLE); 0 never.
+ */
+#define SMTP_PROPERTY_KEEP_ALIVE 236
+
+/**
+ * Text, read only. Where no connection could be made, the addresses that were tried, one a
+ * line: address, colon, reason.
+ */
+#define SMTP_PROPERTY_ERROR_ATTEMPTS 240
+
+/**
+ * Integer, read only. The milliseconds that the proxy took for the last connection.
+ */
+#define SMTP_PROPERTY_TIME_PROXY 241
 
 /** @} */
 
@@ -1746,6 +1836,30 @@
  * The operating system reports a network error. Look at the system's error in the message.
  */
 #define SMTP_ERROR_NETWORK ((int32_t)(-2147200510))  /* 0x80045202 */
+
+/**
+ * The proxy refused to make the connection. Ask who runs the proxy whether it lets connections
+ * to this host and port through, or use another.
+ */
+#define SMTP_ERROR_PROXY_REFUSED ((int32_t)(-2147200496))  /* 0x80045210 */
+
+/**
+ * The proxy could not reach the server. Check the server's host name and port; the proxy itself
+ * works, and it is the proxy that looks the name up.
+ */
+#define SMTP_ERROR_PROXY_TARGET ((int32_t)(-2147200495))  /* 0x80045211 */
+
+/**
+ * The proxy did not accept the login. Check the user name and the password in
+ * SMTP_PROPERTY_PROXY.
+ */
+#define SMTP_ERROR_PROXY_AUTHENTICATION ((int32_t)(-2147200494))  /* 0x80045212 */
+
+/**
+ * The proxy broke the protocol, or is not one. Check the protocol, the host and the port in
+ * SMTP_PROPERTY_PROXY.
+ */
+#define SMTP_ERROR_PROXY_PROTOCOL ((int32_t)(-2147200493))  /* 0x80045213 */
 
 /**
  * TLS could not be started. Read the reason in the message.
@@ -2198,6 +2312,34 @@ int32_t SmtpConnect(struct SmtpClient *client,
                     uint32_t port,
                     uint32_t timeout_ms,
                     uint32_t options);
+
+/**
+ * Takes over a connection that the program has made, and does on it what
+ * SmtpConnect does on its own: reads the greeting, says EHLO, starts TLS as configured.
+ *
+ * From success on the socket is the library's, which closes it; the program must not
+ * use its number again. On failure it is still the program's to close, but of no
+ * other use, and its modes may have been changed. Neither SMTP_PROPERTY_PROXY nor any other
+ * property about the making of connections counts, but for SMTP_PROPERTY_KEEP_ALIVE; and no
+ * password is sent in the clear even if the other end is on this machine, since
+ * nobody knows where it leads. A server that takes only so many messages over a
+ * connection (MAILMAX) cannot be given more.
+ *
+ * @param client   the client
+ * @param socket   a connected stream socket: TCP, Unix, or one end of a pair
+ * @param host     the name that the certificate must be for; NULL or empty: SMTP_PROPERTY_HOST
+ * @param options  SMTP_OPTION_ bits; 0: SMTP_PROPERTY_OPTIONS. Port 465 counts for TLS only
+ *                 if SMTP_PROPERTY_PORT says it.
+ * @return 0, or an error code, for instance SMTP_ERROR_INVALID_PARAMETER if it is no
+ *         connected stream socket, SMTP_ERROR_ALREADY_CONNECTED
+ *
+ * Threads: any; waits for its turn, up to SMTP_PROPERTY_TIMEOUT as a whole. SmtpCancel
+ * ends it. The string is copied. Since 0.1.
+ */
+int32_t SmtpAttachSocket(struct SmtpClient *client,
+                         intptr_t socket,
+                         const char *host,
+                         uint32_t options);
 
 /**
  * Logs in on the open connection (RFC 4954), as SMTP_PROPERTY_AUTH_TYPE says: by

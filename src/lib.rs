@@ -4,11 +4,12 @@
 //! the [`ffi`] module. Layers, arrows only downwards (a test checks it):
 //!
 //! ```text
-//! ffi -> client -> drive -> net, proto        error (below all of them)
+//! ffi -> client -> drive -> net, proxy -> proto        error (below all of them)
 //! ```
 //!
 //! - [`error`]: the table of error codes and the record of one failure.
 //! - [`proto`]: the SMTP client as a pure state machine: no sockets, clock or threads.
+//! - [`proxy`]: SOCKS and HTTP proxies as pure state machines of the same kind.
 //! - [`net`]: names, sockets, TLS and waiting; the only place that knows the operating system.
 //! - [`drive`]: one step function that moves bytes between the two, and the loops over it.
 //! - [`client`]: the thread-safe client: properties, operations, results, cancelling.
@@ -21,3 +22,4 @@ pub mod error;
 pub mod ffi;
 pub mod net;
 pub mod proto;
+pub mod proxy;

@@ -167,4 +167,4 @@ macro_rules! targets {
     };
 }
 
-targets! { reply ehlo address enhanced_code parameters dot_stuffing session }
+targets! { reply ehlo address enhanced_code parameters dot_stuffing session proxy }

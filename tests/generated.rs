@@ -11,6 +11,7 @@ use smtpclient::client::{
 use smtpclient::error::{Class, Phase, TABLE as ERRORS};
 use smtpclient::ffi::{SMTP_ABI_VERSION, SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY};
 use smtpclient::net::certificate::CertificateStatus;
+use smtpclient::net::local::Family;
 use smtpclient::proto::{DELIVERIES, Outcome, RecipientState, Security};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -110,6 +111,14 @@ fn groups() -> Vec<Group> {
             Chunking::ALL
                 .iter()
                 .map(|(choice, name, doc)| ((*name).to_owned(), *choice as i64, (*doc).to_owned()))
+                .collect(),
+        ),
+        group(
+            "SMTP_FAMILY_",
+            "Values of SMTP_PROPERTY_ADDRESS_FAMILY.",
+            Family::ALL
+                .iter()
+                .map(|(family, name, doc)| ((*name).to_owned(), *family as i64, (*doc).to_owned()))
                 .collect(),
         ),
         group(
@@ -331,7 +340,8 @@ fn header() -> String {
     }
     let mut made = Vec::new();
     builder.generate().expect("cbindgen").write(&mut made);
-    without_rust_sections(&String::from_utf8(made).expect("UTF-8"))
+    // What is a socket on any system cbindgen can only call a difference of pointers.
+    without_rust_sections(&String::from_utf8(made).expect("UTF-8")).replace("ptrdiff_t", "intptr_t")
 }
 
 /// Takes out what rustdoc wants to be said to Rust programmers.

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Each layer with those that it may use.
-const LAYERS: [(&str, &[&str]); 6] = [
+const LAYERS: [(&str, &[&str]); 7] = [
     ("ffi", &["client", "error", "proto"]),
-    ("client", &["drive", "net", "proto", "error"]),
-    ("drive", &["net", "proto", "error"]),
+    ("client", &["drive", "net", "proxy", "proto", "error"]),
+    ("drive", &["net", "proxy", "proto", "error"]),
     ("net", &["proto", "error"]),
+    ("proxy", &["proto", "error"]),
     ("proto", &["error"]),
     ("error", &[]),
 ];
@@ -73,7 +74,7 @@ fn every_layer_is_known_to_this_test() {
 
 #[test]
 fn the_protocol_knows_no_sockets_clock_or_threads() {
-    for layer in ["proto", "error"] {
+    for layer in ["proto", "proxy", "error"] {
         let head = std::fs::read_to_string(source_folder().join(layer).join("mod.rs")).unwrap();
         assert!(head.contains("#![forbid(unsafe_code)]"), "{layer}");
         for (path, text) in sources(&source_folder().join(layer)) {
@@ -97,7 +98,7 @@ fn the_protocol_knows_no_sockets_clock_or_threads() {
 
 #[test]
 fn the_operating_system_is_named_in_net_alone() {
-    for layer in ["proto", "error", "client", "drive", "ffi"] {
+    for layer in ["proto", "proxy", "error", "client", "drive", "ffi"] {
         for (path, text) in sources(&source_folder().join(layer)) {
             let code = code(&text);
             for name in ["std::os::", "libc::", "cfg(unix)", "cfg(windows)", "target_os"] {

@@ -9,6 +9,7 @@ use smtpclient::proto::{
     Capabilities, Command, CommandText, Delivery, DotStuffer, Envelope, HostName, MAX_REPLY_BYTES, Mailbox,
     ParameterList, Reply, ReplyParser, ReversePath, check_envelope_id, queue_id, split_list, to_ascii,
 };
+use smtpclient::proxy::{MAX_HEADER, Protocol, Proxy, Target as Server, Tunnel};
 
 pub use conversation::play;
 
@@ -16,7 +17,7 @@ pub use conversation::play;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("reply", reply),
     ("ehlo", ehlo),
     ("address", address),
@@ -24,6 +25,7 @@ pub const TARGETS: [Target; 7] = [
     ("parameters", parameters),
     ("dot_stuffing", dot_stuffing),
     ("session", session),
+    ("proxy", proxy),
 ];
 
 /// A whole session.
@@ -253,6 +255,64 @@ pub fn dot_stuffing(data: &[u8]) {
     stuffer.finish(&mut wire);
     assert_eq!(wire.escape_ascii().to_string(), whole.escape_ascii().to_string());
     assert_eq!(received(&wire).escape_ascii().to_string(), repaired(content).escape_ascii().to_string());
+}
+
+/// Proxies: how they are named, and what they answer, which means the same whatever the pieces are.
+pub fn proxy(data: &[u8]) {
+    let (which, rest) = choice(data);
+    let names =
+        ["socks4a://me@h", "socks5://h", "socks5://u:hunter2@h", "http://h:1", "http://u:hunter2@h:1", "socks4a://h"];
+    let name = names[which % names.len()];
+    let single = ask(name, rest.chunks(1));
+    let pieces = ask(name, rest.chunks(which / names.len() + 1));
+    // An answer to what was not asked yet can be told only if it comes in one piece.
+    let is_early = pieces.as_ref().is_err_and(|error| error.contains("answered before it was asked"));
+    assert!(pieces == single || is_early, "{pieces:?} {single:?}");
+    if let Ok(text) = std::str::from_utf8(rest) {
+        check_proxy(text);
+    }
+}
+
+/// How many octets were the proxy's and whether the connection is there, or what went wrong.
+fn ask<'a>(name: &str, pieces: impl Iterator<Item = &'a [u8]>) -> Result<(usize, bool), String> {
+    let server = Server { host: "mail.example".to_owned(), port: 25 };
+    let mut tunnel = Tunnel::new(&Proxy::parse(name).unwrap(), &server).unwrap();
+    let mut used = 0;
+    for piece in pieces {
+        assert!(!tunnel.is_done() || tunnel.output().is_empty());
+        tunnel.handle_written(tunnel.output().len());
+        let taken = tunnel.handle_input(piece).map_err(|error| error.to_string());
+        if let Err(sentence) = &taken {
+            assert!(!sentence.contains("hunter2") && !sentence.contains(char::is_control), "{sentence:?}");
+            assert!(sentence.len() < 2000, "{sentence}");
+        }
+        let taken = taken?;
+        assert!(taken == piece.len() || tunnel.is_done());
+        used += taken;
+    }
+    assert!(used <= MAX_HEADER);
+    assert!(tunnel.handle_end_of_stream().what.contains("closed the connection"));
+    Ok((used, tunnel.is_done()))
+}
+
+/// What is taken as a proxy's name means the same when it is read back, and cannot
+/// break out of the request.
+fn check_proxy(text: &str) {
+    let Ok(proxy) = Proxy::parse(text) else { return };
+    let masked = proxy.masked();
+    match Proxy::parse(&masked) {
+        Ok(again) => {
+            assert_eq!((again.masked(), again.to_string(), again.port()), (masked, proxy.to_string(), proxy.port()));
+        }
+        Err(error) => assert!(masked.contains(":********@") && error.what.contains("mask"), "{masked}: {error}"),
+    }
+    let server = Server { host: "mail.example".to_owned(), port: 25 };
+    let request = Tunnel::new(&proxy, &server).unwrap();
+    if proxy.protocol() == Protocol::Http {
+        let lines: Vec<_> = request.output().split(|octet| *octet == b'\n').collect();
+        assert!([4, 5].contains(&lines.len()) && lines[lines.len() - 2] == b"\r");
+        assert!(lines[..lines.len() - 1].iter().all(|line| line.iter().filter(|octet| **octet < b' ').count() == 1));
+    }
 }
 
 /// What a server makes of it, which knows no line end but CRLF.

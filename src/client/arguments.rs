@@ -106,6 +106,12 @@ pub(super) fn plan(settings: &Settings, host: Option<&str>, port: u16, options: 
     check_host(host)?;
     let port = if port == 0 { settings.port } else { port };
     let security = options.security(settings.security, port);
+    if settings.network.proxy.is_some() && !settings.network.addresses.is_empty() {
+        let what =
+            "SMTP_PROPERTY_CONNECT_ADDRESS and SMTP_PROPERTY_PROXY exclude each other: the proxy looks the host up";
+        return Err(Error::caller(Code::INVALID_PARAMETER, what)
+            .with_remedy("Clear one of them; an address for the proxy belongs into SMTP_PROPERTY_PROXY."));
+    }
     let port = match (port, security) {
         (25, _) if options.has(Options::LMTP) => {
             let what = "LMTP must not be spoken on port 25 (RFC 2033 section 5)";
@@ -135,6 +141,7 @@ fn path_plan(settings: &Settings, path: &str, options: Options) -> Result<Plan> 
     Ok(Plan {
         host: path.to_owned(),
         path: Some(path.to_owned()),
+        proxy: None,
         security: Security::None,
         ..common_plan(settings, options)?
     })
@@ -149,6 +156,12 @@ fn common_plan(settings: &Settings, options: Options) -> Result<Plan> {
         host: String::new(),
         path: None,
         port: 0,
+        attached: false,
+        proxy: settings.network.proxy.clone(),
+        addresses: settings.network.addresses.clone(),
+        family: settings.network.family,
+        prefer_ipv6: options.has(Options::PREFER_IPV6),
+        local: settings.network.local.clone(),
         local_name,
         lmtp: options.has(Options::LMTP),
         extended: !options.has(Options::BASIC),

@@ -15,7 +15,7 @@ use super::status::Status;
 use super::teller::{Teller, wishes};
 use super::tracer::{TraceSink, Tracer};
 use super::turn::Turn;
-use crate::drive::{Connection, NoContent, Source, run};
+use crate::drive::{Connection, NoContent, Plan, Source, run};
 use crate::error::{Code, Error, Phase, Result};
 use crate::net::canceller::Canceller;
 use crate::net::sys::process_epoch;
@@ -305,15 +305,24 @@ impl Client {
         timeout: u32,
         options: Options,
     ) -> Result<()> {
-        if inner.is_open() {
-            return Err(Error::caller(Code::ALREADY_CONNECTED, "the client is connected already"));
-        }
+        inner.expect_no_connection()?;
         let settings = self.shared.lock().settings.clone();
-        let mut plan = plan(&settings, host, port, options)?;
-        plan.withheld.extend(inner.left_out.of(&plan.host, plan.port));
+        let plan = plan(&settings, host, port, options)?;
         let timeout = if timeout == 0 { settings.timeout } else { timeout };
+        self.begin_session(inner, timeout, plan, Connection::open)
+    }
+
+    /// Opens a connection and greets the server.
+    pub(super) fn begin_session(
+        &self,
+        inner: &mut Inner,
+        timeout: u32,
+        mut plan: Plan,
+        open: impl FnOnce(Plan, Arc<Canceller>) -> Result<Connection>,
+    ) -> Result<()> {
+        plan.withheld.extend(inner.left_out.of(&plan.host, plan.port));
         inner.lost = false;
-        let connection = inner.connection.insert(Connection::open(plan, Arc::clone(&self.canceller))?);
+        let connection = inner.connection.insert(open(plan, Arc::clone(&self.canceller))?);
         let mut result = self.run(connection, inner.sink.as_ref(), &mut NoContent, timeout);
         // Also of a session that failed, the last reply stays readable.
         self.shared.lock().status.take_connection(inner.connection.as_ref());
@@ -536,6 +545,13 @@ impl Drop for Running<'_> {
 impl Inner {
     pub(super) fn is_open(&self) -> bool {
         self.connection.as_ref().and_then(Connection::session).is_some_and(Session::is_open)
+    }
+
+    pub(super) fn expect_no_connection(&self) -> Result<()> {
+        if self.is_open() {
+            return Err(Error::caller(Code::ALREADY_CONNECTED, "the client is connected already"));
+        }
+        Ok(())
     }
 
     pub(super) fn expect_connection(&self) -> Result<()> {

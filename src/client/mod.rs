@@ -2,6 +2,7 @@
 
 mod access;
 mod arguments;
+mod attach;
 mod core;
 mod date;
 mod event;
@@ -9,6 +10,7 @@ mod extended;
 mod left_out;
 mod live;
 mod login;
+mod network;
 mod options;
 mod property;
 mod security;

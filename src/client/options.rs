@@ -35,6 +35,8 @@ options! {
         "Greet with HELO only: no extension is used, neither TLS by STARTTLS nor a login.";
     LMTP 0x20000
         "Speak LMTP instead of SMTP (RFC 2033), over TCP or a Unix socket; the default port becomes 24. Each recipient has a reply of its own to the message.";
+    PREFER_IPV6 0x40000
+        "Try the IPv6 addresses of a host first, whatever order the system gives.";
 }
 
 /// The well-known ports: name behind `SMTP_PORT_`, number, what it is.

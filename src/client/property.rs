@@ -86,7 +86,7 @@ properties! {
     LOCAL_NAME LocalName 8 Text ReadWrite ""
         "The name to greet the server with (EHLO), a domain name or address literal. Empty: this machine's name if it is a full one, else the address of the connection (RFC 5321 section 4.1.4).";
     INSECURE_AUTH InsecureAuth 9 Integer ReadWrite "0"
-        "INSECURE: 1 allows a password to be sent without TLS, or over TLS with a certificate that was not verified. To a loopback address it is always allowed.";
+        "INSECURE: 1 allows a password to be sent without TLS, or over TLS with a certificate that was not verified. To a loopback address it is always allowed, unless a proxy or a socket of the caller leads there.";
     INSECURE_SKIP_VERIFY InsecureSkipVerify 10 Integer ReadWrite "0"
         "INSECURE: 1 switches the check of the server's certificate off and trusts it all the same.";
     ALL_OR_NOTHING AllOrNothing 11 Integer ReadWrite "0"
@@ -250,7 +250,7 @@ properties! {
     ERROR_REMEDY ErrorRemedy 169 Text ReadOnly ""
         "What to do about the last failure, one sentence.";
     ERROR_JSON ErrorJson 170 Text ReadOnly ""
-        "The whole record of the last failure as a JSON object; empty if there was none. Members: code, name, class, phase, what, remedy, and where they apply reply (code, text, enhanced), command, os_error, tls_reason, address, offered (names), skipped (name, reason), outcome, safe_to_retry.";
+        "The whole record of the last failure as a JSON object; empty if there was none. Members: code, name, class, phase, what, remedy, and where they apply reply (code, text, enhanced), command, os_error, tls_reason, address, attempts (address, error), offered (names), skipped (name, reason), outcome, safe_to_retry.";
     ERROR_OFFERED ErrorOffered 171 Text ReadOnly ""
         "Where the last failure was that of a choice, what the server offered, one a line: login mechanisms, or extensions.";
     ERROR_SKIPPED ErrorSkipped 172 Text ReadOnly ""
@@ -299,6 +299,24 @@ properties! {
         "SMTP_PROPERTY_TRANSFER_BYTES in a second; a time below a millisecond counts as one.";
     VERSION Version 198 Text ReadOnly ""
         "The version of the library that is loaded.";
+    PROXY Proxy 230 Text ReadWrite ""
+        "The proxy to connect through, such as socks5://user:password@host:1080, socks4a://host:1080 or http://host:3128 (SOCKS 5: RFC 1928, RFC 1929; HTTP CONNECT: RFC 9110); user and password with percent-encoding. The proxy looks host names up. Read back, the password is masked. A Unix socket is connected to without it. Empty: none.";
+    TIMEOUT_PROXY TimeoutProxy 231 Integer ReadWrite "60000"
+        "The limit for the proxy's answer, its own connection to the server included, in milliseconds; 0 is none.";
+    CONNECT_ADDRESS ConnectAddress 232 Text ReadWrite ""
+        "The IP address to connect to, or several separated by commas, instead of looking the host up; the host stays the name that the certificate must be for. Excludes PROXY. Empty: the host's.";
+    ADDRESS_FAMILY AddressFamily 233 Integer ReadWrite "0"
+        "Which addresses may be connected to, one of the SMTP_FAMILY_ constants; with a proxy, the proxy's.";
+    LOCAL_BIND_ADDRESS LocalBindAddress 234 Text ReadWrite ""
+        "The address of this machine to connect from, such as 192.0.2.7, 192.0.2.7:5025 with a port; an IPv6 address with a port stands in brackets. Empty: the system chooses.";
+    LOCAL_INTERFACE LocalInterface 235 Text ReadWrite ""
+        "The network interface to connect through, such as eth0 (SO_BINDTODEVICE; Linux and Android only). Empty: the system chooses.";
+    KEEP_ALIVE KeepAlive 236 Integer ReadWrite "0"
+        "After how many seconds of silence the system asks whether the server is there, so that routers on the way remember the connection, 1 to 32767 (SO_KEEPALIVE, TCP_KEEPIDLE); 0 never.";
+    ERROR_ATTEMPTS ErrorAttempts 240 Text ReadOnly ""
+        "Where no connection could be made, the addresses that were tried, one a line: address, colon, reason.";
+    TIME_PROXY TimeProxy 241 Integer ReadOnly "0"
+        "The milliseconds that the proxy took for the last connection.";
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What the caller has set: the properties that can be written.
 
 use super::login::{auth_type_number, parse_auth_type};
+use super::network::Network;
 use super::options::Options;
 use super::property::Property;
 use super::tracer::{CONTENT, HEX, TraceSettings};
@@ -35,6 +36,7 @@ pub(super) struct Settings {
     pub(super) strict_line_ends: bool,
     pub(super) smtputf8: bool,
     pub(super) wishes: Wishes,
+    pub(super) network: Network,
     pub(super) timeout: u32,
     pub(super) timeouts: Timeouts,
     pub(super) trace: TraceSettings,
@@ -96,7 +98,12 @@ impl Settings {
             }
             Property::MailParameters => self.mail_parameters = ParameterList::parse(value)?,
             Property::TraceFile => value.clone_into(&mut self.trace.file),
-            _ => return self.wishes.set_text(property, value).unwrap_or_else(|| Err(not_a_setting(name))),
+            _ => {
+                let set = self.network.set_text(property, name, value);
+                return set
+                    .or_else(|| self.wishes.set_text(property, value))
+                    .unwrap_or_else(|| Err(not_a_setting(name)));
+            }
         }
         Ok(())
     }
@@ -111,7 +118,7 @@ impl Settings {
             Property::EnvelopeId => &self.envelope_id,
             Property::MailParameters => self.mail_parameters.as_str(),
             Property::TraceFile => &self.trace.file,
-            _ => return self.wishes.text(property),
+            _ => return self.network.text(property).or_else(|| self.wishes.text(property)),
         })
     }
 
@@ -120,7 +127,8 @@ impl Settings {
             let what = format!("the value {value} of {name} is not between 0 and {most}");
             Error::caller(Code::INVALID_PARAMETER, what)
         };
-        if let Some(set) = self.wishes.set_integer(property, name, value) {
+        let set = self.network.set_integer(property, name, value);
+        if let Some(set) = set.or_else(|| self.wishes.set_integer(property, name, value)) {
             return set;
         }
         match property {
@@ -194,7 +202,7 @@ impl Settings {
             Property::InsecureTraceSecrets => i64::from(self.trace.secrets),
             _ => {
                 let limit = || self.clone().limit_mut(property).map(|limit| i64::from(*limit));
-                return self.wishes.integer(property).or_else(limit);
+                return self.network.integer(property).or_else(|| self.wishes.integer(property)).or_else(limit);
             }
         })
     }
@@ -206,6 +214,7 @@ impl Settings {
             Property::Timeout => &mut self.timeout,
             Property::TimeoutResolve => &mut limits.resolve,
             Property::TimeoutConnect => &mut limits.connect,
+            Property::TimeoutProxy => &mut limits.proxy,
             Property::TimeoutTls => &mut limits.tls,
             Property::TimeoutGreeting => &mut limits.greeting,
             Property::TimeoutCommand => &mut limits.command,

@@ -216,6 +216,7 @@ impl Status {
             Property::ErrorReply => reply.map(|reply| reply.text.clone()).unwrap_or_default(),
             Property::ErrorTlsReason => error.and_then(|error| error.tls_reason.clone()).unwrap_or_default(),
             Property::ErrorAddress => error.and_then(|error| error.address.clone()).unwrap_or_default(),
+            Property::ErrorAttempts => error.map(|error| lines(&error.attempts)).unwrap_or_default(),
             Property::ErrorCommand => error.map(|error| error.command().to_owned()).unwrap_or_default(),
             Property::Version => env!("CARGO_PKG_VERSION").to_owned(),
             Property::ErrorJson => error.map(Error::to_json).unwrap_or_default(),
@@ -266,6 +267,7 @@ impl Status {
         let count = match property {
             Property::TimeResolve => self.spent.on(&[Phase::Resolve]),
             Property::TimeConnect => self.spent.on(&[Phase::Connect]),
+            Property::TimeProxy => self.spent.on(&[Phase::Proxy]),
             Property::TimeTls => self.spent.on(&[Phase::Tls]),
             Property::TimeGreeting => self.spent.on(&[Phase::Greeting, Phase::Ehlo, Phase::StartTls]),
             Property::TimeAuth => self.spent.on(&[Phase::Auth]),

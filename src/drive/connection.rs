@@ -1,6 +1,9 @@
 //! One connection from the look-up of its name to its end, and the step
 //! function that all drivers share.
 
+mod opening;
+
+use self::opening::Tunnelling;
 use super::local_name::default_local_name;
 use super::observer::{Activity, Observer};
 use super::plan::Plan;
@@ -13,8 +16,7 @@ use crate::net::clock::Clock;
 use crate::net::peer::Peer;
 use crate::net::race::Race;
 use crate::net::random::nonce;
-use crate::net::resolve::{self, Lookup};
-use crate::net::socket::Socket;
+use crate::net::resolve::Lookup;
 use crate::net::stream::Stream;
 use crate::net::sys::{self, Watch};
 use crate::net::tls::TlsInfo;
@@ -30,8 +32,10 @@ use std::sync::Arc;
 enum Stage {
     Resolving(Lookup),
     Racing(Race),
-    /// A Unix socket is connected at once.
-    Joined(String, Stream),
+    /// A proxy is asked for the connection.
+    Tunnelling(Box<Tunnelling>),
+    /// A Unix socket is connected at once, and what the caller hands over is already.
+    Joined(Peer, Stream),
     Talking(Box<Talk>),
     /// It could not be made.
     Failed,
@@ -71,40 +75,23 @@ impl Connection {
     ///
     /// If the system is out of descriptors or threads.
     pub fn open(plan: Plan, canceller: Arc<Canceller>) -> Result<Self> {
+        let mut new = Self::unopened(plan, canceller);
+        new.start()?;
+        Ok(new)
+    }
+
+    fn unopened(plan: Plan, canceller: Arc<Canceller>) -> Self {
         let timer = Timer::start();
-        let stage_since = timer.now;
-        let mut new = Self {
+        Self {
             plan,
             stage: Stage::Failed,
-            stage_since,
+            stage_since: timer.now,
             waker: None,
             canceller,
             timer,
             left: None,
             was_renewed: false,
-        };
-        new.start()?;
-        Ok(new)
-    }
-
-    /// The first stage.
-    fn start(&mut self) -> Result<()> {
-        let waker = Arc::new(Waker::new().map_err(|error| wire_error(&error, Phase::Connect))?);
-        self.canceller.set_target(Some(Target::Waker(Arc::clone(&waker))));
-        self.stage_since = self.timer.now;
-        self.stage = match (&self.plan.path, resolve::literal(&self.plan.host)) {
-            (Some(path), _) => {
-                let socket = Socket::connect_path(path)
-                    .map_err(|error| wire_error(&error, Phase::Connect).with_address(path.clone()))?;
-                Stage::Joined(path.clone(), Stream::new(socket))
-            }
-            (None, Some(address)) => {
-                Stage::Racing(Race::new(vec![SocketAddr::new(address, self.plan.port)], self.timer.now))
-            }
-            (None, None) => Stage::Resolving(Lookup::start(&self.plan.host, self.plan.port, &waker)?),
-        };
-        self.waker = Some(waker);
-        Ok(())
+        }
     }
 
     /// Does everything that can be done without waiting. `None` means that it
@@ -114,7 +101,7 @@ impl Connection {
         loop {
             let cancelled = self.is_cancelled();
             let advanced = match &mut self.stage {
-                Stage::Resolving(_) | Stage::Racing(_) | Stage::Joined(..) if cancelled => {
+                Stage::Resolving(_) | Stage::Racing(_) | Stage::Tunnelling(_) | Stage::Joined(..) if cancelled => {
                     Err(cancel_error(self.phase()))
                 }
                 Stage::Resolving(lookup) => match lookup.take()? {
@@ -123,11 +110,16 @@ impl Connection {
                 },
                 Stage::Racing(race) => match race.step(self.timer.now) {
                     Ok(None) => return None,
-                    Ok(Some((peer, socket))) => self.talk(Peer::Address(peer), Stream::new(socket), observer),
+                    Ok(Some((peer, socket))) => self.reached(peer, socket, observer),
+                    Err(error) => Err(error),
+                },
+                Stage::Tunnelling(tunnelling) => match tunnelling.step() {
+                    Ok(false) => return None,
+                    Ok(true) => self.through(observer),
                     Err(error) => Err(error),
                 },
                 Stage::Joined(..) => match std::mem::replace(&mut self.stage, Stage::Failed) {
-                    Stage::Joined(path, stream) => self.talk(Peer::Path(path), stream, observer),
+                    Stage::Joined(peer, stream) => self.talk(peer, stream, observer),
                     _ => Ok(()),
                 },
                 Stage::Talking(talk) => {
@@ -152,6 +144,7 @@ impl Connection {
         match &self.stage {
             Stage::Resolving(_) | Stage::Joined(..) | Stage::Failed => waker.collect(),
             Stage::Racing(race) => waker.chain(race.watches()).collect(),
+            Stage::Tunnelling(tunnelling) => waker.chain([tunnelling.watch()]).collect(),
             Stage::Talking(talk) => vec![talk.stream.watch(talk.session.want() == Want::Write)],
         }
     }
@@ -201,11 +194,15 @@ impl Connection {
         }
         let phase = self.phase();
         let limit = self.plan.timeouts.of(phase);
-        let what = match &self.stage {
-            Stage::Racing(race) => format!("no connection within {limit} ms; tried {}", race.tried()),
-            _ => format!("no answer within {limit} ms while {}", phase.doing()),
+        let (what, attempts) = match &self.stage {
+            Stage::Racing(race) => {
+                (format!("no connection within {limit} ms; tried {}", race.tried()), race.attempts())
+            }
+            _ => (format!("no answer within {limit} ms while {}", phase.doing()), Vec::new()),
         };
-        Some(self.fail(Error::new(Code::TIMEOUT, phase, what).with_address(self.plan.host.clone())))
+        let mut error = Error::new(Code::TIMEOUT, phase, what).with_address(self.plan.host.clone());
+        error.attempts = attempts;
+        Some(self.fail(error))
     }
 
     /// Ends the operation, and with it the connection, with an error; gives it
@@ -218,6 +215,7 @@ impl Connection {
         if error.phase == Phase::Idle {
             error.phase = self.phase();
         }
+        error = self.name_proxy(error);
         self.stage = Stage::Failed;
         if let Some(left) = &mut self.left {
             left.handle_failure(error.clone());
@@ -232,6 +230,7 @@ impl Connection {
         match &self.stage {
             Stage::Resolving(_) => Phase::Resolve,
             Stage::Racing(_) | Stage::Joined(..) => Phase::Connect,
+            Stage::Tunnelling(_) => Phase::Proxy,
             Stage::Talking(talk) => talk.session.phase(),
             Stage::Failed => Phase::Idle,
         }
@@ -333,12 +332,6 @@ impl Connection {
         }
     }
 
-    fn race(&mut self, addresses: Vec<SocketAddr>) -> Result<()> {
-        self.stage_since = self.timer.now;
-        self.stage = Stage::Racing(Race::new(addresses, self.stage_since));
-        Ok(())
-    }
-
     /// Whether another session took over since this was last asked.
     pub fn take_renewed(&mut self) -> bool {
         std::mem::take(&mut self.was_renewed)
@@ -391,7 +384,7 @@ impl Connection {
             extended: self.plan.extended,
             security: self.plan.security,
             timeouts: self.plan.timeouts.clone(),
-            private_path: peer.is_private(),
+            private_path: self.is_private(&peer),
             insecure_auth: self.plan.insecure_auth,
             lmtp: self.plan.lmtp,
             skips_verify: self.plan.insecure_skip_verify,

@@ -1,6 +1,9 @@
 //! What a connection is to be like, settled before it is made.
 
+use crate::net::local::{Family, Local};
 use crate::proto::{HostName, Security, Timeouts, Withheld};
+use crate::proxy::Proxy;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Everything that a connection attempt needs to know.
@@ -13,6 +16,18 @@ pub struct Plan {
     pub path: Option<String>,
     /// The port.
     pub port: u16,
+    /// The connection was made by the caller.
+    pub attached: bool,
+    /// The proxy to connect through.
+    pub proxy: Option<Proxy>,
+    /// What to connect to instead of looking the host up.
+    pub addresses: Vec<IpAddr>,
+    /// Which addresses may be connected to.
+    pub family: Family,
+    /// Try IPv6 addresses first, whatever the system says.
+    pub prefer_ipv6: bool,
+    /// This end of the connection.
+    pub local: Local,
     /// The name to greet with; if `None`, the machine's if it is a full one, or
     /// the address of the socket.
     pub local_name: Option<HostName>,

@@ -282,6 +282,18 @@ codes! {
     NETWORK 0x5202 Wire
         "the operating system reports a network error"
         "Look at the system's error in the message.";
+    PROXY_REFUSED 0x5210 Wire
+        "the proxy refused to make the connection"
+        "Ask who runs the proxy whether it lets connections to this host and port through, or use another.";
+    PROXY_TARGET 0x5211 Wire
+        "the proxy could not reach the server"
+        "Check the server's host name and port; the proxy itself works, and it is the proxy that looks the name up.";
+    PROXY_AUTHENTICATION 0x5212 Wire
+        "the proxy did not accept the login"
+        "Check the user name and the password in SMTP_PROPERTY_PROXY.";
+    PROXY_PROTOCOL 0x5213 Wire
+        "the proxy broke the protocol, or is not one"
+        "Check the protocol, the host and the port in SMTP_PROPERTY_PROXY.";
     TLS_HANDSHAKE 0x5301 Wire
         "TLS could not be started"
         "Read the reason in the message.";

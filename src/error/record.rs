@@ -41,11 +41,13 @@ pub enum Phase {
     Idle = 15,
     /// Any other command.
     Command = 16,
+    /// Asking a proxy for the connection.
+    Proxy = 17,
 }
 
 impl Phase {
     /// Every phase, in the order of its number.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Argument,
         Self::Resolve,
         Self::Connect,
@@ -63,6 +65,7 @@ impl Phase {
         Self::Quit,
         Self::Idle,
         Self::Command,
+        Self::Proxy,
     ];
 
     /// The constant's name behind `SMTP_PHASE_`.
@@ -86,6 +89,7 @@ impl Phase {
             Self::Quit => "QUIT",
             Self::Idle => "IDLE",
             Self::Command => "COMMAND",
+            Self::Proxy => "PROXY",
         }
     }
 
@@ -110,6 +114,7 @@ impl Phase {
             Self::Quit => "waiting for the reply to QUIT",
             Self::Idle => "the connection was idle",
             Self::Command => "waiting for the reply to a command",
+            Self::Proxy => "asking the proxy for the connection",
         }
     }
 
@@ -162,6 +167,8 @@ pub struct Error {
     pub tls_reason: Option<String>,
     /// The mail or network address concerned.
     pub address: Option<String>,
+    /// The addresses that were tried, and why each of them failed.
+    pub attempts: Vec<(String, String)>,
     /// What the server offers, where a choice among it failed.
     pub offered: Vec<String>,
     /// What was passed over, and why.
@@ -193,6 +200,7 @@ impl Error {
             os_error: 0,
             tls_reason: None,
             address: None,
+            attempts: Vec::new(),
             offered: Vec::new(),
             skipped: Vec::new(),
             verb: None,
@@ -299,6 +307,13 @@ impl Error {
                 json += &format!(",\"{name}\":{}", quoted(value));
             }
         }
+        if !self.attempts.is_empty() {
+            let member = |(address, reason): &(String, String)| {
+                format!("{{\"address\":{},\"error\":{}}}", quoted(address), quoted(reason))
+            };
+            let members: Vec<_> = self.attempts.iter().map(member).collect();
+            json += &format!(",\"attempts\":[{}]", members.join(","));
+        }
         if !self.offered.is_empty() {
             let names: Vec<_> = self.offered.iter().map(|name| quoted(name)).collect();
             json += &format!(",\"offered\":[{}]", names.join(","));
@@ -392,6 +407,15 @@ mod tests {
             error.to_json(),
             r#"{"code":-2147200757,"name":"SMTP_ERROR_SENDER_REJECTED","class":"SERVER","phase":"MAIL","what":"a \"b\" \\ \u00e9","remedy":"Ask.","reply":{"code":550,"text":"no\nnot\u0007 you","enhanced":"5.7.1"},"command":"MAIL","outcome":"REJECTED_PERMANENT","safe_to_retry":true}"#.replace("\\u00e9", "\u{e9}")
         );
+    }
+
+    #[test]
+    fn json_of_attempts() {
+        let mut error = Error::new(Code::CONNECTION_REFUSED, Phase::Connect, "x").with_remedy("Y.");
+        error.attempts = vec![("[::1]:25".into(), "refused".into()), ("127.0.0.1:25".into(), "no answer".into())];
+        let end =
+            r#","attempts":[{"address":"[::1]:25","error":"refused"},{"address":"127.0.0.1:25","error":"no answer"}]}"#;
+        assert!(error.to_json().ends_with(end), "{}", error.to_json());
     }
 
     #[test]

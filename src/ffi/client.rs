@@ -94,6 +94,47 @@ pub unsafe extern "C" fn SmtpConnect(
     })
 }
 
+/// Takes over a connection that the program has made, and does on it what
+/// SmtpConnect does on its own: reads the greeting, says EHLO, starts TLS as configured.
+///
+/// From success on the socket is the library's, which closes it; the program must not
+/// use its number again. On failure it is still the program's to close, but of no
+/// other use, and its modes may have been changed. Neither SMTP_PROPERTY_PROXY nor any other
+/// property about the making of connections counts, but for SMTP_PROPERTY_KEEP_ALIVE; and no
+/// password is sent in the clear even if the other end is on this machine, since
+/// nobody knows where it leads. A server that takes only so many messages over a
+/// connection (MAILMAX) cannot be given more.
+///
+/// @param client   the client
+/// @param socket   a connected stream socket: TCP, Unix, or one end of a pair
+/// @param host     the name that the certificate must be for; NULL or empty: SMTP_PROPERTY_HOST
+/// @param options  SMTP_OPTION_ bits; 0: SMTP_PROPERTY_OPTIONS. Port 465 counts for TLS only
+///                 if SMTP_PROPERTY_PORT says it.
+/// @return 0, or an error code, for instance SMTP_ERROR_INVALID_PARAMETER if it is no
+///         connected stream socket, SMTP_ERROR_ALREADY_CONNECTED
+///
+/// Threads: any; waits for its turn, up to SMTP_PROPERTY_TIMEOUT as a whole. SmtpCancel
+/// ends it. The string is copied. Since 0.1.
+///
+/// # Safety
+///
+/// `host` is null or a NUL-terminated string that lives through the call; nothing
+/// else closes `socket` during the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SmtpAttachSocket(
+    client: *mut SmtpClient,
+    socket: isize,
+    host: *const c_char,
+    options: u32,
+) -> i32 {
+    on_client(client, |client| {
+        // SAFETY: as our caller promises.
+        let host = unsafe { optional(host, "host") }?;
+        client.attach(socket, host, Options::parse(options)?)?;
+        Ok(0)
+    })
+}
+
 /// Logs in on the open connection (RFC 4954), as SMTP_PROPERTY_AUTH_TYPE says: by
 /// default with the strongest mechanism that both sides have.
 ///

@@ -7,6 +7,7 @@ pub mod canceller;
 pub mod certificate;
 pub mod clock;
 mod input;
+pub mod local;
 pub mod peer;
 pub mod race;
 pub mod random;

@@ -1,7 +1,8 @@
 //! Connecting to the first address that answers (RFC 8305): the families take
 //! turns, and each address gets a head start before the next one is tried too.
 
-use super::socket::Socket;
+use super::local::Local;
+use super::socket::{Socket, os_error};
 use super::sys::Watch;
 use super::wire_error;
 use crate::error::{Code, Error, Phase, Result};
@@ -20,13 +21,14 @@ pub struct Race {
     running: Vec<(SocketAddr, Socket)>,
     next_start: Moment,
     failures: Vec<(SocketAddr, io::Error)>,
+    local: Local,
 }
 
 impl Race {
     /// A race between addresses in the order of preference.
     #[must_use]
-    pub fn new(addresses: Vec<SocketAddr>, now: Moment) -> Self {
-        Self { waiting: interleave(addresses), running: Vec::new(), next_start: now, failures: Vec::new() }
+    pub fn new(addresses: Vec<SocketAddr>, local: Local, now: Moment) -> Self {
+        Self { waiting: interleave(addresses), running: Vec::new(), next_start: now, failures: Vec::new(), local }
     }
 
     /// Starts what is due and looks for a winner.
@@ -58,16 +60,24 @@ impl Race {
         (!self.waiting.is_empty()).then_some(self.next_start)
     }
 
-    /// The addresses tried so far, for the error that says none answered in time.
+    /// The addresses tried so far, and what came of each.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<(String, String)> {
+        let failed = self.failures.iter().map(|(address, error)| (address.to_string(), error.to_string()));
+        let running = self.running.iter().map(|(address, _)| (address.to_string(), "no answer".to_owned()));
+        let waiting = self.waiting.iter().map(|address| (address.to_string(), "not tried yet".to_owned()));
+        failed.chain(running).chain(waiting).collect()
+    }
+
+    /// The same as a part of a sentence.
     #[must_use]
     pub fn tried(&self) -> String {
-        let running = self.running.iter().map(|(address, _)| format!("{address} (no answer)"));
-        let failed = self.failures.iter().map(|(address, error)| format!("{address} ({error})"));
-        failed.chain(running).collect::<Vec<_>>().join(", ")
+        let attempts = self.attempts();
+        attempts.iter().map(|(address, reason)| format!("{address} ({reason})")).collect::<Vec<_>>().join(", ")
     }
 
     fn start(&mut self, address: SocketAddr) {
-        match Socket::connect(address) {
+        match Socket::connect(address, &self.local) {
             Ok(socket) => self.running.push((address, socket)),
             Err(error) => self.failures.push((address, error)),
         }
@@ -96,6 +106,12 @@ impl Race {
         };
         let mut failure = wire_error(error, Phase::Connect).with_address(address.to_string());
         failure.what = format!("no connection could be made to {tried}");
+        failure.os_error = os_error(error);
+        failure.attempts = self.attempts();
+        if error.kind() == io::ErrorKind::PermissionDenied && self.local.interface.is_some() {
+            let remedy = "Run with the right CAP_NET_RAW, or clear SMTP_PROPERTY_LOCAL_INTERFACE.";
+            failure = failure.with_remedy(remedy);
+        }
         failure
     }
 }
@@ -148,13 +164,15 @@ mod tests {
             let closed = TcpListener::bind("127.0.0.1:0").expect("a port");
             closed.local_addr().expect("an address")
         };
-        let mut race = Race::new(vec![dead, live], Moment(0));
+        let mut race = Race::new(vec![dead, live], Local::default(), Moment(0));
         assert_eq!(run(&mut race).expect("one answers").0, live);
-        let mut race = Race::new(vec![dead], Moment(0));
+        let mut race = Race::new(vec![dead], Local::default(), Moment(0));
         let error = run(&mut race).expect_err("none answers");
         assert_eq!(error.code, Code::CONNECTION_REFUSED);
         assert_eq!(error.os_error, libc::ECONNREFUSED);
         assert!(error.what.contains(&dead.to_string()));
+        assert_eq!(error.attempts.len(), 1);
+        assert_eq!(error.attempts[0].0, dead.to_string());
     }
 
     /// An address that never answers (a listener whose queue is full) loses to
@@ -164,7 +182,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let live = listener.local_addr().expect("an address");
         let silent = SocketAddr::from(([127, 0, 0, 1], 9));
-        let mut race = Race::new(vec![live], Moment(1000));
+        let mut race = Race::new(vec![live], Local::default(), Moment(1000));
         race.next_start = Moment(1000 + HEAD_START);
         race.running.push((silent, unanswered()));
         assert!(race.step(Moment(1000 + HEAD_START - 1)).expect("waits").is_none());
@@ -179,7 +197,8 @@ mod tests {
         listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
         listener.listen(0).expect("listens");
         let address = listener.local_addr().expect("an address").as_socket().expect("IP");
-        let mut fillers: Vec<Socket> = (0..4).map(|_| Socket::connect(address).expect("starts")).collect();
+        let mut fillers: Vec<Socket> =
+            (0..4).map(|_| Socket::connect(address, &Local::default()).expect("starts")).collect();
         let last = fillers.pop().expect("four were made");
         // Kept open until the process ends, so that the queue stays full.
         std::mem::forget((listener, fillers));

@@ -1,10 +1,11 @@
 //! Looking a host name up on a thread of its own, so that the caller can stop
 //! waiting; the system's look-up itself cannot be stopped.
 
+use super::local::Family;
 use super::sys;
 use super::waker::Waker;
 use crate::error::{Code, Error, Phase, Result};
-use dns_lookup::{AddrInfoHints, LookupErrorKind, SockType};
+use dns_lookup::{AddrFamily, AddrInfoHints, LookupErrorKind, SockType};
 use parking_lot::Mutex;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,6 +17,9 @@ const MOST_LOOKUPS: usize = 1024;
 
 /// `getaddrinfo` and the modules it loads are known to work in this much.
 const STACK: usize = 512 * 1024;
+
+/// What glibc says where a name has addresses, but of the other family (`EAI_ADDRFAMILY`).
+const OTHER_FAMILY: i32 = -9;
 
 static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
 
@@ -31,7 +35,7 @@ impl Lookup {
     /// # Errors
     ///
     /// If no thread can be started.
-    pub fn start(host: &str, port: u16, waker: &Arc<Waker>) -> Result<Self> {
+    pub fn start(host: &str, port: u16, family: Family, waker: &Arc<Waker>) -> Result<Self> {
         let answer = Arc::new(Mutex::new(None));
         if LOOKUPS.fetch_add(1, Ordering::Relaxed) >= MOST_LOOKUPS {
             LOOKUPS.fetch_sub(1, Ordering::Relaxed);
@@ -41,7 +45,7 @@ impl Lookup {
         let task = {
             let (host, answer, waker) = (host.to_owned(), Arc::clone(&answer), Arc::clone(waker));
             move || {
-                let found = look_up(&host, port);
+                let found = look_up(&host, port, family);
                 *answer.lock() = Some(found);
                 waker.wake();
                 LOOKUPS.fetch_sub(1, Ordering::Relaxed);
@@ -70,17 +74,24 @@ pub fn literal(host: &str) -> Option<IpAddr> {
     inner.parse().ok()
 }
 
-fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
-    let hints = AddrInfoHints { socktype: SockType::Stream.into(), ..AddrInfoHints::default() };
+fn look_up(host: &str, port: u16, family: Family) -> Result<Vec<SocketAddr>> {
+    let address = match family {
+        Family::Any => 0,
+        Family::Ipv4 => AddrFamily::Inet.into(),
+        Family::Ipv6 => AddrFamily::Inet6.into(),
+    };
+    let hints = AddrInfoHints { socktype: SockType::Stream.into(), address, ..AddrInfoHints::default() };
     let failed = |code: Code, what: String| Error::new(code, Phase::Resolve, what).with_address(host);
     let infos = dns_lookup::getaddrinfo(Some(host), None, Some(hints)).map_err(|error| {
         let code = match error.kind() {
             LookupErrorKind::NoName | LookupErrorKind::NoData => Code::HOST_NOT_FOUND,
+            _ if family != Family::Any && error.error_num() == OTHER_FAMILY => Code::HOST_NOT_FOUND,
             _ => Code::HOST_LOOKUP_FAILED,
         };
         let number = error.error_num();
         let reason = std::io::Error::from(error);
-        let mut failure = failed(code, format!("the host name \"{host}\" could not be looked up ({reason})"));
+        let kind = if family == Family::Any { String::new() } else { format!(" for {} addresses", family.name()) };
+        let mut failure = failed(code, format!("the host name \"{host}\" could not be looked up{kind} ({reason})"));
         failure.os_error = number;
         failure
     })?;
@@ -112,7 +123,7 @@ mod tests {
     #[test]
     fn the_waker_tells_of_the_answer() {
         let waker = Arc::new(Waker::new().expect("descriptors"));
-        let lookup = Lookup::start("localhost", 25, &waker).expect("a thread");
+        let lookup = Lookup::start("localhost", 25, Family::Any, &waker).expect("a thread");
         let watch = sys::Watch { socket: waker.raw(), read: true, write: false };
         sys::wait(&[watch], Some(10_000)).expect("poll");
         let addresses = lookup.take().expect("an answer").expect("localhost has an address");
@@ -120,8 +131,15 @@ mod tests {
     }
 
     #[test]
+    fn a_name_without_an_address_of_the_family() {
+        let error = look_up("127.0.0.1", 25, Family::Ipv6).expect_err("IPv4");
+        assert_eq!(error.code, Code::HOST_NOT_FOUND);
+        assert!(error.what.contains("for IPv6 addresses"), "{}", error.what);
+    }
+
+    #[test]
     fn a_name_that_cannot_exist() {
-        let error = look_up("no-such-host.invalid", 25).expect_err("RFC 6761 forbids it");
+        let error = look_up("no-such-host.invalid", 25, Family::Any).expect_err("RFC 6761 forbids it");
         assert!([Code::HOST_NOT_FOUND, Code::HOST_LOOKUP_FAILED].contains(&error.code));
         assert!(error.what.contains("no-such-host.invalid"));
         assert_ne!(error.os_error, 0);

@@ -60,6 +60,41 @@ pub fn receive_now(socket: &socket2::Socket, buffer: &mut [u8]) -> io::Result<us
     socket.recv_with_flags(uninit, libc::MSG_DONTWAIT)
 }
 
+/// Looks at what is there to receive, without taking it and without waiting.
+///
+/// # Errors
+///
+/// What `recv` says; `WouldBlock` if nothing is there.
+pub fn peek_now(socket: &socket2::Socket, buffer: &mut [u8]) -> io::Result<usize> {
+    let length = buffer.len();
+    // SAFETY: as in `receive_now`.
+    let uninit = unsafe { std::slice::from_raw_parts_mut(buffer.as_mut_ptr().cast::<MaybeUninit<u8>>(), length) };
+    socket.recv_with_flags(uninit, libc::MSG_DONTWAIT | libc::MSG_PEEK)
+}
+
+/// A second number of a socket that the caller has, so that both can be closed
+/// on their own.
+///
+/// # Errors
+///
+/// What the system says, for instance that there is no such socket.
+pub fn duplicate(socket: RawSocket) -> io::Result<socket2::Socket> {
+    if socket < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: borrowed for this call only, whatever it is: a number that stands for
+    // nothing makes the call fail.
+    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(socket) };
+    Ok(borrowed.try_clone_to_owned()?.into())
+}
+
+/// Closes a socket that the caller gave away.
+pub fn close(socket: RawSocket) {
+    use std::os::fd::FromRawFd as _;
+    // SAFETY: whoever calls this says that it is theirs no more.
+    drop(unsafe { std::os::fd::OwnedFd::from_raw_fd(socket) });
+}
+
 /// The flags for a send that neither waits nor raises SIGPIPE.
 #[must_use]
 pub fn send_flags() -> i32 {

@@ -12,6 +12,8 @@ pub struct Timeouts {
     pub resolve: u32,
     /// Making the TCP connection, all addresses together.
     pub connect: u32,
+    /// The proxy's answer, its connection to the server included.
+    pub proxy: u32,
     /// The TLS handshake.
     pub tls: u32,
     /// The greeting.
@@ -39,6 +41,7 @@ impl Timeouts {
         match phase {
             Phase::Resolve => self.resolve,
             Phase::Connect => self.connect,
+            Phase::Proxy => self.proxy,
             Phase::Tls => self.tls,
             Phase::Greeting => self.greeting,
             Phase::Mail => self.mail,
@@ -59,6 +62,7 @@ impl Default for Timeouts {
         Self {
             resolve: 30_000,
             connect: 30_000,
+            proxy: 60_000,
             tls: 30_000,
             greeting: 5 * MINUTE,
             command: 5 * MINUTE,

@@ -54,6 +54,7 @@ static void every_function(SmtpClient *bad)
     int before = destroyed, asked_before = asked;
 
     CHECK_SAME(SmtpConnect(bad, HOST, 9, 1000, SMTP_OPTION_NONE), expected);
+    CHECK_SAME(SmtpAttachSocket(bad, 0, HOST, SMTP_OPTION_NONE), expected);
     CHECK_SAME(SmtpAuthenticate(bad, "user", "password"), expected);
     CHECK_SAME(SmtpSendMessage(bad, SENDER, RECIPIENT, MESSAGE, SMTP_NUL_TERMINATED), expected);
     CHECK_SAME(SmtpSendFile(bad, SENDER, RECIPIENT, "/dev/null"), expected);
@@ -219,6 +220,9 @@ static void wrong_order(void)
     CHECK_SAME(SmtpCancel(client), 0);
     CHECK_SAME(SmtpConnect(client, NULL, 0, 0, 0), SMTP_ERROR_INVALID_PARAMETER);
     CHECK_SAME(SmtpConnect(client, "", 25, 0, 0), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(SmtpAttachSocket(client, -1, HOST, 0), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(SmtpAttachSocket(client, 1000000, HOST, 0), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(SmtpAttachSocket(client, 0, NULL, 0), SMTP_ERROR_INVALID_PARAMETER);
     CHECK_SAME(SmtpGetLastError(client), SMTP_ERROR_INVALID_PARAMETER);
     CHECK_SAME(integer(client, SMTP_PROPERTY_ERROR_CLASS), SMTP_CLASS_CALLER);
 
@@ -304,6 +308,7 @@ static void bad_utf8(SmtpClient *client)
         CHECK_SAME(SmtpSendMessage(client, bad, RECIPIENT, MESSAGE, SMTP_NUL_TERMINATED), expected);
         CHECK_SAME(SmtpSendMessage(client, SENDER, bad, MESSAGE, SMTP_NUL_TERMINATED), expected);
         CHECK_SAME(SmtpConnect(client, bad, 25, 0, 0), expected);
+        CHECK_SAME(SmtpAttachSocket(client, 0, bad, 0), expected);
         CHECK_SAME(SmtpAuthenticate(client, bad, "password"), expected);
         CHECK_SAME(SmtpAuthenticate(client, "user", bad), expected);
         CHECK_SAME(SmtpSetString(client, SMTP_PROPERTY_HOST, bad), expected);
@@ -447,6 +452,7 @@ static void bad_arguments_of_connect(SmtpClient *client)
     CHECK_SAME(SmtpConnect(client, HOST, 0xFFFFFFFF, 0, 0), expected);
     CHECK_SAME(SmtpConnect(client, HOST, 25, 0, 0x40000000), expected);
     CHECK_SAME(SmtpConnect(client, HOST, 25, 0, 0x2), expected);
+    CHECK_SAME(SmtpAttachSocket(client, 0, HOST, 0x2), expected);
     CHECK_SAME(SmtpConnect(client, HOST, 25, 0, SMTP_OPTION_BASIC | SMTP_OPTION_SECURE), expected);
     CHECK_SAME(integer(client, SMTP_PROPERTY_IS_CONNECTED), 1);
 }
@@ -454,6 +460,7 @@ static void bad_arguments_of_connect(SmtpClient *client)
 static void connect_twice(SmtpClient *client)
 {
     CHECK_SAME(SmtpConnect(client, HOST, 9, 0, 0), SMTP_ERROR_ALREADY_CONNECTED);
+    CHECK_SAME(SmtpAttachSocket(client, 0, HOST, 0), SMTP_ERROR_ALREADY_CONNECTED);
     CHECK_SAME(integer(client, SMTP_PROPERTY_IS_CONNECTED), 1);
 }
 

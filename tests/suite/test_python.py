@@ -80,6 +80,7 @@ C_TYPES = {
     "int64_t": ctypes.c_int64,
     "uint64_t": ctypes.c_uint64,
     "size_t": ctypes.c_size_t,
+    "intptr_t": ctypes.c_ssize_t,
     "const char *": ctypes.c_char_p,
     "char *": ctypes.POINTER(ctypes.c_char),
     "size_t *": ctypes.POINTER(ctypes.c_size_t),
@@ -156,7 +157,7 @@ def test_structures_are_those_of_the_header(name):
 def test_the_constants_are_those_of_the_header():
     header = dict(re.findall(r"^#define SMTP_(\w+) (?:\(\(int32_t\)\(|\()?(-?\w+)", HEADER, re.MULTILINE))
     prefixes = ("OPTION_", "TLS_", "OUTCOME_", "RECIPIENT_", "EVENT_", "CLASS_", "PHASE_")
-    prefixes += ("TRACE_", "DIRECTION_", "STATUS_", "CHUNKING_", "AUTH_", "CERTIFICATE_", "EXTOPT_", "DELIVERY_")
+    prefixes += ("TRACE_", "DIRECTION_", "STATUS_", "FAMILY_", "CHUNKING_", "AUTH_", "CERTIFICATE_", "EXTOPT_", "DELIVERY_")
     constants = {name: int(value, 0) for name, value in header.items() if name.startswith(prefixes)}
     assert constants == {name: value for name, value in vars(_tables).items() if name.startswith(prefixes)}
     for name, value in constants.items():

@@ -17,6 +17,11 @@ install_packages() {
 
 command -v valgrind >/dev/null || install_packages valgrind || echo "note: valgrind is missing, its tests will be skipped"
 command -v openssl >/dev/null || install_packages openssl || echo "note: openssl is missing, tests with real servers will be skipped"
+for proxy in microsocks tinyproxy danted:dante-server; do
+    # A daemon may be where only root's path leads.
+    PATH="$PATH:/usr/sbin" command -v "${proxy%:*}" >/dev/null || install_packages "${proxy#*:}" ||
+        echo "note: ${proxy%:*} is missing, tests with this proxy will be skipped"
+done
 
 rm -rf "$venv"
 mkdir -p "$(dirname "$venv")"

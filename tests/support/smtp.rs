@@ -76,6 +76,12 @@ impl Smtp {
         self.outcome(unsafe { SmtpConnect(self.0, std::ptr::null(), 0, 20_000, 0) })
     }
 
+    pub fn attach(&self, socket: isize, host: &str, options: u32) -> Result<(), Failure> {
+        let host = c(host);
+        // SAFETY: a live string, and a socket of the caller's.
+        self.outcome(unsafe { SmtpAttachSocket(self.0, socket, host.as_ptr(), options) })
+    }
+
     pub fn authenticate(&self, user: &str, password: &str) -> Result<(), Failure> {
         let (user, password) = (c(user), c(password));
         // SAFETY: live strings.

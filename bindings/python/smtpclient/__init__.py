@@ -30,6 +30,7 @@ from ._client import (
     current_date,
     error_text,
 )
+from ._environment import proxy_from_environment
 from ._errors import ArgumentError, CallerError, InternalError, ServerError, SmtpError, WireError
 from ._library import LibraryError, library
 from ._tables import (
@@ -41,6 +42,7 @@ from ._tables import (
     OPTION_SECURE_IMPLICIT,
     OPTION_BASIC,
     OPTION_LMTP,
+    OPTION_PREFER_IPV6,
     PORT_LMTP,
     PORT_STANDARD,
     PORT_SECURE,
@@ -96,6 +98,9 @@ from ._tables import (
     CERTIFICATE_REVOKED,
     CERTIFICATE_UNTRUSTED,
     CERTIFICATE_INVALID,
+    FAMILY_ANY,
+    FAMILY_IPV4,
+    FAMILY_IPV6,
     OUTCOME_NOT_SENT,
     OUTCOME_ACCEPTED,
     OUTCOME_REJECTED_TEMPORARY,
@@ -148,6 +153,7 @@ from ._tables import (
     PHASE_QUIT,
     PHASE_IDLE,
     PHASE_COMMAND,
+    PHASE_PROXY,
 )
 from ._tables import VERSION as __version__
 
@@ -222,6 +228,9 @@ __all__ = [
     "EXTOPT_REQUIRETLS",
     "EXTOPT_LIMITS",
     "EXTOPT_HELP",
+    "FAMILY_ANY",
+    "FAMILY_IPV4",
+    "FAMILY_IPV6",
     "InternalError",
     "LIBRARY_VERSION",
     "LibraryError",
@@ -230,6 +239,7 @@ __all__ = [
     "OPTION_LMTP",
     "OPTION_EXTENDED",
     "OPTION_NONE",
+    "OPTION_PREFER_IPV6",
     "OPTION_SECURE",
     "OPTION_SECURE_IMPLICIT",
     "OPTION_TRUSTEDSITE",
@@ -250,6 +260,7 @@ __all__ = [
     "PHASE_GREETING",
     "PHASE_IDLE",
     "PHASE_MAIL",
+    "PHASE_PROXY",
     "PHASE_QUIT",
     "PHASE_RCPT",
     "PHASE_RESET",
@@ -293,4 +304,5 @@ __all__ = [
     "__version__",
     "current_date",
     "error_text",
+    "proxy_from_environment",
 ]

@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 import signal
+import socket
 import threading
 import weakref
 from types import TracebackType
@@ -595,6 +596,15 @@ class Client:
     transfer_time = _ReadOnlyInteger()
     transfer_rate = _ReadOnlyInteger()
     version = _ReadOnlyText()
+    proxy = _Text()
+    timeout_proxy = _Integer()
+    connect_address = _Text()
+    address_family = _Integer()
+    local_bind_address = _Text()
+    local_interface = _Text()
+    keep_alive = _Integer()
+    error_attempts = _ReadOnlyText()
+    time_proxy = _ReadOnlyInteger()
 
     def connect(
         self, host: Optional[str] = None, port: int = 0, timeout: Optional[float] = 0, options: int = 0
@@ -613,6 +623,24 @@ class Client:
                 in_range("options", options, 1 << 32),
             )
         )
+
+    def attach(self, connection: socket.socket, host: Optional[str] = None, options: int = 0) -> None:
+        """Takes over a connected socket, and greets the server on it.
+
+        On success the socket is the client's, and the object that was given is
+        closed; on failure it is still the caller's to close, but of no other use.
+        The host is the name that the certificate must be for.
+        """
+        self._finish(
+            library.SmtpAttachSocket(
+                self._handle,
+                connection.fileno(),
+                None if host is None else encode("host", host),
+                in_range("options", options, 1 << 32),
+            )
+        )
+        # Its number is gone already, and may stand for something else by now.
+        connection.detach()
 
     def authenticate(self, user: Optional[str] = None, password: Optional[str] = None) -> None:
         """Logs in. What is left out comes from the properties.
@@ -1043,6 +1071,7 @@ class Client:
             "tls_reason": self.error_tls_reason,
             "address": self.error_address,
             "remedy": self.error_remedy,
+            "attempts": tuple(_name_and_reason(line) for line in _lines(self.error_attempts)),
             "offered": tuple(_lines(self.error_offered)),
             "skipped": tuple(_name_and_reason(line) for line in _lines(self.error_skipped)),
             "outcome": self.outcome,

@@ -32,6 +32,8 @@ class SmtpError(Exception):
     address: str = ""
     #: What to do, one sentence.
     remedy: str = ""
+    #: Where no connection could be made, the addresses that were tried with their reasons.
+    attempts: Tuple[Tuple[str, str], ...] = ()
     #: Where the failure was that of a choice, what the server offered.
     offered: Tuple[str, ...] = ()
     #: Where the failure was that of a choice, what was passed over: names with their reasons.

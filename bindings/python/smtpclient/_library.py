@@ -6,7 +6,7 @@ import ctypes
 import ctypes.util
 import os
 import sys
-from ctypes import CFUNCTYPE, POINTER, c_char, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
+from ctypes import CFUNCTYPE, POINTER, c_char, c_char_p, c_int32, c_int64, c_size_t, c_ssize_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
@@ -132,6 +132,7 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpClientCreate": (_CLIENT, []),
     "SmtpClientRelease": (c_int32, [_CLIENT]),
     "SmtpConnect": (c_int32, [_CLIENT, c_char_p, c_uint32, c_uint32, c_uint32]),
+    "SmtpAttachSocket": (c_int32, [_CLIENT, c_ssize_t, c_char_p, c_uint32]),
     "SmtpAuthenticate": (c_int32, [_CLIENT, c_char_p, c_char_p]),
     "SmtpGetCapability": (c_int32, [_CLIENT, c_char_p, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
     "SmtpGetExtendedOptions": (c_int32, [_CLIENT, POINTER(c_uint64)]),

@@ -19,6 +19,7 @@ OPTION_SECURE = 4096
 OPTION_SECURE_IMPLICIT = 8192
 OPTION_BASIC = 65536
 OPTION_LMTP = 131072
+OPTION_PREFER_IPV6 = 262144
 
 # Ports for SmtpConnect.
 PORT_LMTP = 24
@@ -91,6 +92,11 @@ CHUNKING_NEVER = 0
 CHUNKING_WHEN_NEEDED = 1
 CHUNKING_ALWAYS = 2
 
+# Values of SMTP_PROPERTY_ADDRESS_FAMILY.
+FAMILY_ANY = 0
+FAMILY_IPV4 = 1
+FAMILY_IPV6 = 2
+
 # Values of SMTP_PROPERTY_OUTCOME: what became of the last message.
 OUTCOME_NOT_SENT = 0
 OUTCOME_ACCEPTED = 1
@@ -162,6 +168,7 @@ PHASE_RESET = 13
 PHASE_QUIT = 14
 PHASE_IDLE = 15
 PHASE_COMMAND = 16
+PHASE_PROXY = 17
 
 
 class PropertyRow(NamedTuple):
@@ -182,7 +189,7 @@ PROPERTIES: dict[str, PropertyRow] = {
     "tls_mode": PropertyRow(6, "integer", "rw", "How to use TLS, one of the SMTP_TLS_ constants, unless the options of SmtpConnect say otherwise (RFC 3207, RFC 8314)."),
     "ca_file": PropertyRow(7, "text", "rw", "The path of a PEM file with the authorities to trust instead of the system's. Empty: the system's."),
     "local_name": PropertyRow(8, "text", "rw", "The name to greet the server with (EHLO), a domain name or address literal. Empty: this machine's name if it is a full one, else the address of the connection (RFC 5321 section 4.1.4)."),
-    "insecure_auth": PropertyRow(9, "integer", "rw", "INSECURE: 1 allows a password to be sent without TLS, or over TLS with a certificate that was not verified. To a loopback address it is always allowed."),
+    "insecure_auth": PropertyRow(9, "integer", "rw", "INSECURE: 1 allows a password to be sent without TLS, or over TLS with a certificate that was not verified. To a loopback address it is always allowed, unless a proxy or a socket of the caller leads there."),
     "insecure_skip_verify": PropertyRow(10, "integer", "rw", "INSECURE: 1 switches the check of the server's certificate off and trusts it all the same."),
     "all_or_nothing": PropertyRow(11, "integer", "rw", "1 lets one refused recipient stop the message: then nothing is sent to anyone. Costs a round trip, as DATA waits for every recipient's reply."),
     "delivery_options": PropertyRow(12, "integer", "rw", "Which notifications to ask for with every message, SMTP_DELIVERY_ bits (DSN, RFC 3461); 0 leaves it to the servers."),
@@ -264,7 +271,7 @@ PROPERTIES: dict[str, PropertyRow] = {
     "error_tls_reason": PropertyRow(167, "text", "r", "The TLS library's own reason for the last failure."),
     "error_address": PropertyRow(168, "text", "r", "The mail or network address that the last failure concerns."),
     "error_remedy": PropertyRow(169, "text", "r", "What to do about the last failure, one sentence."),
-    "error_json": PropertyRow(170, "text", "r", "The whole record of the last failure as a JSON object; empty if there was none. Members: code, name, class, phase, what, remedy, and where they apply reply (code, text, enhanced), command, os_error, tls_reason, address, offered (names), skipped (name, reason), outcome, safe_to_retry."),
+    "error_json": PropertyRow(170, "text", "r", "The whole record of the last failure as a JSON object; empty if there was none. Members: code, name, class, phase, what, remedy, and where they apply reply (code, text, enhanced), command, os_error, tls_reason, address, attempts (address, error), offered (names), skipped (name, reason), outcome, safe_to_retry."),
     "error_offered": PropertyRow(171, "text", "r", "Where the last failure was that of a choice, what the server offered, one a line: login mechanisms, or extensions."),
     "error_skipped": PropertyRow(172, "text", "r", "Where the last failure was that of a choice, what was passed over, one a line: name, colon, reason."),
     "error_outcome": PropertyRow(173, "integer", "r", "What became of the message whose sending failed last, one of the SMTP_OUTCOME_ constants; -1 if the last failure was not of a message."),
@@ -289,6 +296,15 @@ PROPERTIES: dict[str, PropertyRow] = {
     "transfer_time": PropertyRow(196, "integer", "r", "The milliseconds that the content of the last message took, the wait for the reply left out."),
     "transfer_rate": PropertyRow(197, "integer", "r", "SMTP_PROPERTY_TRANSFER_BYTES in a second; a time below a millisecond counts as one."),
     "version": PropertyRow(198, "text", "r", "The version of the library that is loaded."),
+    "proxy": PropertyRow(230, "text", "rw", "The proxy to connect through, such as socks5://user:password@host:1080, socks4a://host:1080 or http://host:3128 (SOCKS 5: RFC 1928, RFC 1929; HTTP CONNECT: RFC 9110); user and password with percent-encoding. The proxy looks host names up. Read back, the password is masked. A Unix socket is connected to without it. Empty: none."),
+    "timeout_proxy": PropertyRow(231, "integer", "rw", "The limit for the proxy's answer, its own connection to the server included, in milliseconds; 0 is none."),
+    "connect_address": PropertyRow(232, "text", "rw", "The IP address to connect to, or several separated by commas, instead of looking the host up; the host stays the name that the certificate must be for. Excludes PROXY. Empty: the host's."),
+    "address_family": PropertyRow(233, "integer", "rw", "Which addresses may be connected to, one of the SMTP_FAMILY_ constants; with a proxy, the proxy's."),
+    "local_bind_address": PropertyRow(234, "text", "rw", "The address of this machine to connect from, such as 192.0.2.7, 192.0.2.7:5025 with a port; an IPv6 address with a port stands in brackets. Empty: the system chooses."),
+    "local_interface": PropertyRow(235, "text", "rw", "The network interface to connect through, such as eth0 (SO_BINDTODEVICE; Linux and Android only). Empty: the system chooses."),
+    "keep_alive": PropertyRow(236, "integer", "rw", "After how many seconds of silence the system asks whether the server is there, so that routers on the way remember the connection, 1 to 32767 (SO_KEEPALIVE, TCP_KEEPIDLE); 0 never."),
+    "error_attempts": PropertyRow(240, "text", "r", "Where no connection could be made, the addresses that were tried, one a line: address, colon, reason."),
+    "time_proxy": PropertyRow(241, "integer", "r", "The milliseconds that the proxy took for the last connection."),
 }
 
 # Code: (name, class).
@@ -351,6 +367,10 @@ ERRORS: dict[int, tuple[str, int]] = {
     -2147200753: ("SMTP_ERROR_RECIPIENT_REJECTED", 2),
     -2147200511: ("SMTP_ERROR_CONNECTION_CLOSED", 3),
     -2147200510: ("SMTP_ERROR_NETWORK", 3),
+    -2147200496: ("SMTP_ERROR_PROXY_REFUSED", 3),
+    -2147200495: ("SMTP_ERROR_PROXY_TARGET", 3),
+    -2147200494: ("SMTP_ERROR_PROXY_AUTHENTICATION", 3),
+    -2147200493: ("SMTP_ERROR_PROXY_PROTOCOL", 3),
     -2147200255: ("SMTP_ERROR_TLS_HANDSHAKE", 3),
     -2147200254: ("SMTP_ERROR_TLS_NOT_TLS", 3),
     -2147200253: ("SMTP_ERROR_TLS_CERTIFICATE_NAME", 3),

@@ -1,0 +1,32 @@
+//! Connections that the caller has made.
+
+use super::arguments::plan;
+use super::core::Client;
+use super::options::Options;
+use crate::drive::Connection;
+use crate::error::{Code, Error, Result};
+use crate::net::sys::{self, RawSocket};
+
+impl Client {
+    /// Takes a connected socket over, and greets the server on it. On success the
+    /// socket is the client's, number and all; else it stays the caller's.
+    ///
+    /// # Errors
+    ///
+    /// `ALREADY_CONNECTED`, `INVALID_PARAMETER`, or whatever the attempt met.
+    pub fn attach(&self, socket: isize, host: Option<&str>, options: Options) -> Result<()> {
+        let number = RawSocket::try_from(socket)
+            .map_err(|_| Error::caller(Code::INVALID_PARAMETER, format!("{socket} is not the number of a socket")))?;
+        self.operate(|inner| {
+            inner.expect_no_connection()?;
+            let settings = self.shared.lock().settings.clone();
+            let mut plan = plan(&settings, host, 0, options)?;
+            plan.path = None;
+            plan.proxy = None;
+            let timeout = settings.timeout;
+            self.begin_session(inner, timeout, plan, |plan, canceller| Connection::adopt(plan, number, canceller))?;
+            sys::close(number);
+            Ok(())
+        })
+    }
+}
