@@ -55,9 +55,10 @@ impl Player {
     }
 
     fn credentials(&self, user: &str, password: &str) -> Credentials {
-        let Transcript { mechanism, token, identity, nonce, .. } = self.wishes.clone();
+        let Transcript { mechanism, methods, token, identity, nonce, .. } = self.wishes.clone();
         let (user, password, token) = (user.into(), Secret::new(password), Secret::new(token));
-        Credentials { mechanism, user, password, token, identity, nonce }
+        let host = "mail.example".into();
+        Credentials { mechanism, methods, user, password, token, identity, nonce, host, ..Credentials::default() }
     }
 
     fn command(&mut self, action: &Action) {
@@ -254,6 +255,7 @@ fn play(transcript: &Transcript, delivery: Pace) {
             }
             Action::Tls(verified) => {
                 assert_eq!(player.session.want(), Want::Tls, "{at}");
+                player.session.bind_channel(player.wishes.binding.clone().map(Secret::new));
                 player.session.handle_tls(*verified, player.now);
                 player.pump();
             }
@@ -298,6 +300,7 @@ fn play_cut(transcript: &Transcript, cut: usize, by: CutBy) {
                 }
             }
             Action::Tls(verified) => {
+                player.session.bind_channel(player.wishes.binding.clone().map(Secret::new));
                 player.session.handle_tls(*verified, player.now);
                 player.pump();
             }

@@ -342,7 +342,8 @@ impl Client {
     ) -> Result<()> {
         let settings = self.shared.lock().settings.clone();
         let insecure_auth = settings.insecure_auth;
-        let credentials = credentials(settings, user, password)?;
+        let host = inner.connection.as_ref().map_or("", |connection| connection.plan().host.as_str());
+        let credentials = credentials(settings, host, user, password)?;
         self.shared.lock().status.begin_login();
         let begin = |session: &mut Session, now, _: &mut Envelope| {
             session.set_insecure_auth(insecure_auth);

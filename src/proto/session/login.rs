@@ -5,7 +5,7 @@ use crate::error::{Code, Error, Phase, Result};
 use crate::proto::ledger::Pending;
 use crate::proto::limits::{MAX_AUTH_LINE, MAX_COMMAND_LINE};
 use crate::proto::moment::Moment;
-use crate::proto::sasl::{Credentials, Exchange, Mechanism};
+use crate::proto::sasl::{Credentials, Exchange, Mechanism, Objection};
 use crate::proto::secret::Secret;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
@@ -16,8 +16,10 @@ impl Session {
     ///
     /// Before anything is sent: `NOT_CONNECTED`, `INVALID_AUTHENTICATION_TYPE`,
     /// `INSECURE_CREDENTIALS`, `NO_CREDENTIALS`, `INVALID_PARAMETER`, `TOO_LONG`.
-    pub fn authenticate(&mut self, credentials: Credentials, now: Moment) -> Result<()> {
+    pub fn authenticate(&mut self, mut credentials: Credentials, now: Moment) -> Result<()> {
         self.expect_ready()?;
+        credentials.binding.clone_from(&self.binding);
+        credentials.binding_offered = self.capabilities.mechanisms.iter().any(|name| name.ends_with("-PLUS"));
         let mechanism = Mechanism::choose(&credentials, &self.capabilities.mechanisms, self.exposure())?;
         let mut exchange = Exchange::new(mechanism, credentials.clone());
         let mut line = format!("AUTH {}", mechanism.name()).into_bytes();
@@ -47,6 +49,11 @@ impl Session {
         self.exchange = Some(exchange);
         self.queue_line(line.expose(), secret_from, Pending::Auth);
         Ok(())
+    }
+
+    /// Takes what binds a login to the TLS connection (`tls-exporter`, RFC 9266).
+    pub fn bind_channel(&mut self, exporter: Option<Secret>) {
+        self.binding = exporter;
     }
 
     /// Why what goes over the wire can be read by others, if it can.
@@ -116,7 +123,7 @@ impl Session {
     }
 
     /// The next line of the login, or why the challenge cannot be answered.
-    fn answer_challenge(&mut self) -> std::result::Result<Secret, &'static str> {
+    fn answer_challenge(&mut self) -> std::result::Result<Secret, Objection> {
         let text = self.parser.reply().text();
         // Some servers put words where the challenge is empty.
         let challenge = BASE64_STANDARD.decode(text.trim_ascii()).unwrap_or_default();

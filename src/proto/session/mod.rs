@@ -46,7 +46,8 @@ use crate::proto::moment::Moment;
 use crate::proto::outbox::Outbox;
 use crate::proto::outcome::Outcome;
 use crate::proto::reply::ReplyParser;
-use crate::proto::sasl::{Credentials, Exchange, Mechanism};
+use crate::proto::sasl::{Credentials, Exchange, Mechanism, Objection};
+use crate::proto::secret::Secret;
 use crate::proto::timeouts::Timeouts;
 use crate::proto::trace::{Record, Trace, Wishes};
 use transaction::Transaction;
@@ -153,9 +154,11 @@ pub struct Session {
     extended: bool,
     /// `Some(verified)` once TLS is up.
     tls: Option<bool>,
+    /// What binds a login to that TLS connection.
+    binding: Option<Secret>,
     exchange: Option<Exchange>,
     /// Why the exchange was given up, if it was.
-    objection: &'static str,
+    objection: Objection,
     authenticated: Option<Mechanism>,
     mail: Transaction,
     /// How many transactions were begun.
@@ -190,8 +193,9 @@ impl Session {
             capabilities: Capabilities::default(),
             extended: false,
             tls: None,
+            binding: None,
             exchange: None,
-            objection: "",
+            objection: Objection::default(),
             authenticated: None,
             mail: Transaction::default(),
             transactions: 0,
