@@ -270,8 +270,9 @@
  *  @{ */
 
 /**
- * The strongest that both sides have: OAUTHBEARER and XOAUTH2 if there is a token, then
- * SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5, PLAIN, LOGIN.
+ * The strongest that both sides have: OAUTHBEARER and XOAUTH2 if there is a token, then SCRAM
+ * with channel binding, SCRAM, DIGEST-MD5, CRAM-MD5, NTLM, PLAIN, LOGIN; or the first of
+ * SMTP_PROPERTY_AUTH_METHODS.
  */
 #define SMTP_AUTH_AUTOMATIC (-1)
 
@@ -314,6 +315,42 @@
  * The same with a stronger hash (RFC 7677).
  */
 #define SMTP_AUTH_SCRAM_SHA_256 8
+
+/**
+ * The same with a stronger hash still.
+ */
+#define SMTP_AUTH_SCRAM_SHA_512 9
+
+/**
+ * SCRAM bound to the TLS connection, which has to be TLS 1.3 (RFC 9266).
+ */
+#define SMTP_AUTH_SCRAM_SHA_1_PLUS 10
+
+/**
+ * The same with a stronger hash.
+ */
+#define SMTP_AUTH_SCRAM_SHA_256_PLUS 11
+
+/**
+ * The same with a stronger hash still.
+ */
+#define SMTP_AUTH_SCRAM_SHA_512_PLUS 12
+
+/**
+ * Digests made with the password by both sides (RFC 2831); historic.
+ */
+#define SMTP_AUTH_DIGEST_MD5 13
+
+/**
+ * A digest made with the password (MS-NLMP, version 2); old. The user name may be domain\user.
+ */
+#define SMTP_AUTH_NTLM 14
+
+/**
+ * Nobody in particular (RFC 4505); the user name, if there is one, is told for the server's
+ * records.
+ */
+#define SMTP_AUTH_ANONYMOUS 15
 
 /** @} */
 
@@ -981,10 +1018,23 @@
 
 /**
  * Text, default empty. Whom to act as, if not as the user who logs in (authorization identity,
- * RFC 4422). PLAIN, SCRAM, OAUTHBEARER and EXTERNAL have a place for it; no other method is
- * used then.
+ * RFC 4422). PLAIN, SCRAM, DIGEST-MD5, OAUTHBEARER and EXTERNAL have a place for it; no other
+ * method is used then.
  */
 #define SMTP_PROPERTY_AUTH_IDENTITY 82
+
+/**
+ * Text, default empty. With SMTP_AUTH_AUTOMATIC, the login methods that may be used, the best
+ * first, by their names on the wire separated by blanks, such as SCRAM-SHA-256 PLAIN; the first
+ * that the server offers is taken. Empty: the usual order.
+ */
+#define SMTP_PROPERTY_AUTH_METHODS 83
+
+/**
+ * Text, default empty. The realm for DIGEST-MD5, where the server names several, and the domain
+ * for NTLM, where the user name has none. Empty: the server's first, and no domain.
+ */
+#define SMTP_PROPERTY_AUTH_REALM 84
 
 /**
  * Integer, read only. 1 while the client is connected, as far as it has noticed.

@@ -28,12 +28,24 @@ pub const AUTH_TYPES: &[(Option<Mechanism>, &str, &str)] = &[
     (Some(Mechanism::ScramSha1), "SCRAM_SHA_1", "Both sides prove that they know the password (RFC 5802)."),
     (Some(Mechanism::ScramSha256), "SCRAM_SHA_256", "The same with a stronger hash (RFC 7677)."),
     (Some(Mechanism::ScramSha512), "SCRAM_SHA_512", "The same with a stronger hash still."),
-    (Some(Mechanism::ScramSha1Plus), "SCRAM_SHA_1_PLUS", "SCRAM bound to the TLS connection, which has to be TLS 1.3 (RFC 9266)."),
+    (
+        Some(Mechanism::ScramSha1Plus),
+        "SCRAM_SHA_1_PLUS",
+        "SCRAM bound to the TLS connection, which has to be TLS 1.3 (RFC 9266).",
+    ),
     (Some(Mechanism::ScramSha256Plus), "SCRAM_SHA_256_PLUS", "The same with a stronger hash."),
     (Some(Mechanism::ScramSha512Plus), "SCRAM_SHA_512_PLUS", "The same with a stronger hash still."),
     (Some(Mechanism::DigestMd5), "DIGEST_MD5", "Digests made with the password by both sides (RFC 2831); historic."),
-    (Some(Mechanism::Ntlm), "NTLM", "A digest made with the password (MS-NLMP, version 2); old. The user name may be domain\\user."),
-    (Some(Mechanism::Anonymous), "ANONYMOUS", "Nobody in particular (RFC 4505); the user name, if there is one, is told for the server's records."),
+    (
+        Some(Mechanism::Ntlm),
+        "NTLM",
+        "A digest made with the password (MS-NLMP, version 2); old. The user name may be domain\\user.",
+    ),
+    (
+        Some(Mechanism::Anonymous),
+        "ANONYMOUS",
+        "Nobody in particular (RFC 4505); the user name, if there is one, is told for the server's records.",
+    ),
 ];
 
 /// The number of a type.
@@ -152,7 +164,8 @@ mod tests {
             ..Settings::default()
         };
         let made = |auth_type, password: Option<&str>| {
-            let made = credentials(settings(auth_type), "mail.example", None, password.map(Secret::new)).expect("enough");
+            let made =
+                credentials(settings(auth_type), "mail.example", None, password.map(Secret::new)).expect("enough");
             (made.password.expose().to_vec(), made.token.expose().to_vec())
         };
         let pair = |password: &str, token: &str| (password.as_bytes().to_vec(), token.as_bytes().to_vec());

@@ -12,22 +12,53 @@ TYPES = {
     "CRAM-MD5": smtpclient.AUTH_CRAM_MD5,
     "SCRAM-SHA-1": smtpclient.AUTH_SCRAM_SHA_1,
     "SCRAM-SHA-256": smtpclient.AUTH_SCRAM_SHA_256,
+    "SCRAM-SHA-512": smtpclient.AUTH_SCRAM_SHA_512,
+    "SCRAM-SHA-1-PLUS": smtpclient.AUTH_SCRAM_SHA_1_PLUS,
+    "SCRAM-SHA-256-PLUS": smtpclient.AUTH_SCRAM_SHA_256_PLUS,
+    "DIGEST-MD5": smtpclient.AUTH_DIGEST_MD5,
+    "NTLM": smtpclient.AUTH_NTLM,
     "XOAUTH2": smtpclient.AUTH_XOAUTH2,
     "OAUTHBEARER": smtpclient.AUTH_BEARER,
 }
 
 OFFERED = {
-    "postfix": ["LOGIN", "PLAIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"],
-    "exim-gsasl": ["PLAIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256"],
-    "dovecot-submission": list(TYPES),
+    "postfix": [
+        "LOGIN",
+        "PLAIN",
+        "CRAM-MD5",
+        "DIGEST-MD5",
+        "NTLM",
+        "SCRAM-SHA-1",
+        "SCRAM-SHA-256",
+        "SCRAM-SHA-512",
+    ],
+    "exim-gsasl": [
+        "PLAIN",
+        "CRAM-MD5",
+        "DIGEST-MD5",
+        "SCRAM-SHA-1",
+        "SCRAM-SHA-256",
+        "SCRAM-SHA-1-PLUS",
+        "SCRAM-SHA-256-PLUS",
+    ],
+    "dovecot-submission": [
+        "LOGIN",
+        "PLAIN",
+        "CRAM-MD5",
+        "DIGEST-MD5",
+        "SCRAM-SHA-1",
+        "SCRAM-SHA-256",
+        "XOAUTH2",
+        "OAUTHBEARER",
+    ],
     "smtp-server": ["LOGIN", "PLAIN", "CRAM-MD5", "XOAUTH2"],
     "aiosmtpd": ["LOGIN", "PLAIN"],
 }
 
 CASES = [(name, mechanism) for name, mechanisms in OFFERED.items() for mechanism in mechanisms]
 BEST = {
-    "postfix": "SCRAM-SHA-256",
-    "exim-gsasl": "SCRAM-SHA-256",
+    "postfix": "SCRAM-SHA-512",
+    "exim-gsasl": "SCRAM-SHA-256-PLUS",
     "dovecot-submission": "SCRAM-SHA-256",
     "smtp-server": "CRAM-MD5",
     "aiosmtpd": "PLAIN",
@@ -151,7 +182,7 @@ def test_what_a_type_cannot_do_is_told_before_anything_is_sent(servers):
 
 def test_types_that_mean_nothing():
     with Client() as client:
-        for value in (2, -2, 99):
+        for value in (2, -2, 999):
             with pytest.raises(CallerError, match="SMTP_AUTH_"):
                 client.auth_type = value
         assert client.auth_type == smtpclient.AUTH_AUTOMATIC

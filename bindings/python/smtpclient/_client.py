@@ -497,6 +497,8 @@ class Client:
     auth_type = _Integer()
     bearer_token = _WriteOnlyText()
     auth_identity = _Text()
+    auth_methods = _Text()
+    auth_realm = _Text()
     trace_file = _Text()
     trace_keep = _Integer()
     trace_flags = _Integer()

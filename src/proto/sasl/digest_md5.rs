@@ -67,11 +67,8 @@ impl DigestMd5 {
         let secret = self.secret(&challenge, realm)?;
         let identity_part: &[&[u8]] = &[b":", identity.as_bytes()];
         let first = [&secret[..], b":", challenge.nonce.as_bytes(), b":", own.as_bytes()];
-        let first = hex(&if identity.is_empty() {
-            digest(&first)
-        } else {
-            digest(&[&first[..], identity_part].concat())
-        });
+        let first =
+            hex(&if identity.is_empty() { digest(&first) } else { digest(&[&first[..], identity_part].concat()) });
         let value = |second: String| {
             let second = hex(&digest(&[second.as_bytes()]));
             let pieces = [&first, ":", &challenge.nonce, ":00000001:", own, ":auth:", &second];
@@ -103,7 +100,8 @@ impl DigestMd5 {
 
     /// The digest of user name, realm and password, by which a server may keep the password.
     fn secret(&self, challenge: &Challenge, realm: &str) -> Result<Zeroizing<[u8; 16]>, &'static str> {
-        let password = std::str::from_utf8(self.credentials.password.expose()).map_err(|_| "the password is not UTF-8")?;
+        let password =
+            std::str::from_utf8(self.credentials.password.expose()).map_err(|_| "the password is not UTF-8")?;
         // What fits into ISO 8859-1 is digested in it, whatever goes over the wire.
         let form = |text: &str| match latin(text) {
             Some(octets) => Ok(Zeroizing::new(octets)),
@@ -270,7 +268,8 @@ mod tests {
         })
     }
 
-    const CHALLENGE: &[u8] = b"realm=\"elwood.innosoft.com\",nonce=\"OA6MG9tEQGm2hh\",qop=\"auth\",algorithm=md5-sess,charset=utf-8";
+    const CHALLENGE: &[u8] =
+        b"realm=\"elwood.innosoft.com\",nonce=\"OA6MG9tEQGm2hh\",qop=\"auth\",algorithm=md5-sess,charset=utf-8";
 
     /// The examples of RFC 2831 section 4.
     #[test]
@@ -288,7 +287,8 @@ mod tests {
         assert!(imap.is_proven());
         assert!(imap.step(b"rspauth=ea40f60335c427b5527b84dbabcdfffd").is_err(), "it is over");
         let mut acap = login("chris", "secret", "OA9BSuZWMSpW8m");
-        let challenge = b"realm=\"elwood.innosoft.com\",nonce=\"OA9BSXrbuRhWay\",qop=\"auth\",algorithm=md5-sess,charset=utf-8";
+        let challenge =
+            b"realm=\"elwood.innosoft.com\",nonce=\"OA9BSXrbuRhWay\",qop=\"auth\",algorithm=md5-sess,charset=utf-8";
         let answer = acap.answer_for("acap/elwood.innosoft.com", challenge).expect("the digest");
         assert!(String::from_utf8_lossy(answer.expose()).contains("response=6084c6db3fede7352c551284490fd0fc"));
         assert!(acap.step(b"rspauth=2f0b3d7c3c2e486600ef710726aa2eae").is_ok());

@@ -206,8 +206,11 @@ fn skipped(
         }
         if credentials.mechanism.is_none() && !allowed(credentials).any(|one| one == mechanism) {
             let listed = !credentials.methods.is_empty();
-            let why =
-                if listed { "SMTP_PROPERTY_AUTH_METHODS does not allow it" } else { "it is used only when it is asked for" };
+            let why = if listed {
+                "SMTP_PROPERTY_AUTH_METHODS does not allow it"
+            } else {
+                "it is used only when it is asked for"
+            };
             return why.to_owned();
         }
         let fits = credentials.check(mechanism).and_then(|()| expect_binding(credentials, mechanism));
@@ -308,16 +311,8 @@ mod tests {
 
     #[test]
     fn the_order_without_being_asked() {
-        let order = [
-            "SCRAM-SHA-512",
-            "SCRAM-SHA-256",
-            "SCRAM-SHA-1",
-            "DIGEST-MD5",
-            "CRAM-MD5",
-            "NTLM",
-            "PLAIN",
-            "LOGIN",
-        ];
+        let order =
+            ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "DIGEST-MD5", "CRAM-MD5", "NTLM", "PLAIN", "LOGIN"];
         let plus = "EXTERNAL ANONYMOUS SCRAM-SHA-1-PLUS SCRAM-SHA-512-PLUS ";
         for from in 0..order.len() {
             let offered = format!("{plus}{}", order[from..].join(" "));

@@ -285,8 +285,7 @@ mod tests {
     }
 
     /// The server's names in the examples of MS-NLMP 4.2.4.
-    const NAMES: &str =
-        "02000c0044006f006d00610069006e00 01000c00530065007200760065007200";
+    const NAMES: &str = "02000c0044006f006d00610069006e00 01000c00530065007200760065007200";
 
     fn challenge(flags: u32, information: &str) -> Vec<u8> {
         let information = octets(information);
@@ -303,7 +302,8 @@ mod tests {
     }
 
     fn login(user: &str) -> Ntlm {
-        let credentials = Credentials { user: user.into(), password: Secret::new("Password"), ..Credentials::default() };
+        let credentials =
+            Credentials { user: user.into(), password: Secret::new("Password"), ..Credentials::default() };
         Ntlm::new(credentials)
     }
 
