@@ -106,7 +106,13 @@ impl Session {
             _ if exchange.mechanism().takes_token() => {
                 Some("Check the user name, and that the token is for this server and has not expired.".into())
             }
-            _ if !exchange.mechanism().reveals_secret() && exchange.mechanism() != Mechanism::External => Some(
+            _ if exchange.mechanism().binds_channel() => Some(
+                "Check the user name and the password; if they are right, somebody may be between this client and \
+                 the server, or the server may not know tls-exporter (RFC 9266): then set SMTP_PROPERTY_AUTH_TYPE to \
+                 a SCRAM without -PLUS, if the path is one that you trust."
+                    .into(),
+            ),
+            _ if !exchange.mechanism().reveals_secret() && exchange.mechanism().takes_password() => Some(
                 "Check the user name and the password; if they are right, the server may keep them in a form that \
                  does not serve this method: then set SMTP_PROPERTY_AUTH_TYPE to SMTP_AUTH_PLAIN, over TLS."
                     .into(),
