@@ -2007,6 +2007,18 @@ typedef struct SmtpRecipient {
 } SmtpRecipient;
 
 /**
+ * Gives an OAuth 2.0 access token: writes it, without a NUL, into the buffer of
+ * capacity octets, and returns its length, or a negative number to give up.
+ * renew is 1 if the server has just refused the token that was given before, most
+ * often because it has expired: then a kept one is of no use; else it is 0.
+ *
+ * Called on the thread whose call logs in, with no lock of the library's held; on
+ * the same client it may call SmtpCancel and the getters only. It may take its
+ * time, which counts towards no limit. The library wipes the buffer.
+ */
+typedef int64_t (*SmtpTokenCallback)(char *buffer, size_t capacity, uint32_t renew, void *user_data);
+
+/**
  * One record of the conversation. Valid during the callback only.
  */
 typedef struct SmtpTraceRecord {
@@ -2763,6 +2775,32 @@ int32_t SmtpSetInteger(struct SmtpClient *client, uint32_t property, int64_t val
  * leaves the client's last error as it is. Since 0.1.
  */
 int32_t SmtpGetInteger(const struct SmtpClient *client, uint32_t property, int64_t *value);
+
+/**
+ * Registers a callback that is asked for an OAuth token when a login takes one; it
+ * takes the place of the one before. It is asked at every login by XOAUTH2 or
+ * OAUTHBEARER that is given no token as the password: where SMTP_PROPERTY_AUTH_TYPE
+ * says so, or with SMTP_AUTH_AUTOMATIC if the server offers one of them and
+ * SMTP_PROPERTY_AUTH_METHODS allows it. What it gives goes before
+ * SMTP_PROPERTY_BEARER_TOKEN. If the server refuses the token, it is asked once
+ * more and the login is repeated once; not if the server says that the token
+ * does not allow enough.
+ *
+ * @param client     the client
+ * @param callback   the function; NULL removes the one before
+ * @param user_data  passed to the callback
+ * @param destroy    called with user_data when the callback is replaced or
+ *                   removed, or the client's last call has ended after its
+ *                   release; also if this call fails. May be NULL.
+ * @return 0, or an error code. A login fails with SMTP_ERROR_NO_CREDENTIALS if the
+ *         callback gives up or gives nothing
+ *
+ * Threads: any; waits for its turn. Since 0.1.
+ */
+int32_t SmtpRegisterTokenProvider(struct SmtpClient *client,
+                                  SmtpTokenCallback callback,
+                                  void *user_data,
+                                  SmtpDestroyCallback destroy);
 
 /**
  * Registers a callback for the records of the conversation; it takes the place

@@ -312,6 +312,7 @@ fn header() -> String {
         "command",
         "error",
         "property",
+        "token",
         "trace",
         "state",
         "setting",

@@ -1,11 +1,16 @@
 //! What a login is made with: the arguments, and the properties for what is not given.
 
+use super::core::{Client, Inner};
 use super::settings::Settings;
+use super::status::Status;
+use crate::drive::Connection;
 use crate::error::{Code, Error, Result};
 use crate::net::clock::wall_millis;
 use crate::net::random::nonce;
-use crate::proto::Secret;
 use crate::proto::sasl::{Credentials, Mechanism};
+use crate::proto::{Envelope, Secret, Session};
+use std::fmt;
+use zeroize::Zeroizing;
 
 /// What `SMTP_PROPERTY_AUTH_TYPE` may be: the mechanism, the name behind
 /// `SMTP_AUTH_`, and what it is. The first is the default.
@@ -47,6 +52,101 @@ pub const AUTH_TYPES: &[(Option<Mechanism>, &str, &str)] = &[
         "Nobody in particular (RFC 4505); the user name, if there is one, is told for the server's records.",
     ),
 ];
+
+/// Who is asked for OAuth tokens: it fills the buffer and says how many octets that
+/// are, or something negative to give up; with true, the token before was refused.
+pub struct TokenProvider(pub Box<dyn Fn(&mut [u8], bool) -> i64 + Send + Sync>);
+
+impl TokenProvider {
+    fn ask(&self, renew: bool) -> Result<Secret> {
+        /// More than fits into a line of a login.
+        const MOST: usize = 16_384;
+        let mut buffer = Zeroizing::new(vec![0; MOST]);
+        let count = (self.0)(&mut buffer, renew);
+        let length = usize::try_from(count).map_err(|_| {
+            Error::caller(
+                Code::NO_CREDENTIALS,
+                format!("the token callback gave up with {count}, so there is no token"),
+            )
+        })?;
+        let token = buffer.get(..length).ok_or_else(|| {
+            let what = format!("the token callback gave {length} octets, and a token has room for {MOST}");
+            Error::caller(Code::TOO_LONG, what)
+        })?;
+        if token.is_empty() {
+            return Err(Error::caller(Code::NO_CREDENTIALS, "the token callback gave an empty token"));
+        }
+        Ok(Secret::new(token))
+    }
+}
+
+impl fmt::Debug for TokenProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenProvider")
+    }
+}
+
+impl Client {
+    pub(super) fn authenticate_in(
+        &self,
+        inner: &mut Inner,
+        user: Option<&str>,
+        password: Option<Secret>,
+    ) -> Result<()> {
+        inner.expect_connection()?;
+        let provider = inner.token_provider.clone().filter(|_| self.may_take_token(inner, password.is_some()));
+        let mut renew = false;
+        loop {
+            let token = provider.as_ref().map(|provider| provider.ask(renew)).transpose()?;
+            let result = self.log_in(inner, user, password.clone(), token);
+            let session = inner.connection.as_ref().and_then(Connection::session);
+            if result.is_ok() || renew || provider.is_none() || !session.is_some_and(Session::wants_token) {
+                return result;
+            }
+            renew = true;
+        }
+    }
+
+    /// Whether the login that is about to be may be one with a token of the provider's.
+    fn may_take_token(&self, inner: &Inner, is_given: bool) -> bool {
+        let shared = self.shared.lock();
+        let settings = &shared.settings;
+        match settings.auth_type {
+            Some(mechanism) => mechanism.takes_token() && !is_given,
+            None => {
+                let session = inner.connection.as_ref().and_then(Connection::session);
+                let offered = session.map_or(&[][..], |session| &session.capabilities().mechanisms);
+                let methods = &settings.auth_methods;
+                offered
+                    .iter()
+                    .filter_map(|name| Mechanism::of_name(name))
+                    .any(|mechanism| mechanism.takes_token() && (methods.is_empty() || methods.contains(&mechanism)))
+            }
+        }
+    }
+
+    fn log_in(
+        &self,
+        inner: &mut Inner,
+        user: Option<&str>,
+        password: Option<Secret>,
+        token: Option<Secret>,
+    ) -> Result<()> {
+        let mut settings = self.shared.lock().settings.clone();
+        if let Some(token) = token {
+            settings.bearer_token = token;
+        }
+        let insecure_auth = settings.insecure_auth;
+        let host = inner.connection.as_ref().map_or("", |connection| connection.plan().host.as_str());
+        let credentials = credentials(settings, host, user, password)?;
+        self.shared.lock().status.begin_login();
+        let begin = |session: &mut Session, now, _: &mut Envelope| {
+            session.set_insecure_auth(insecure_auth);
+            session.authenticate(credentials, now)
+        };
+        self.run_command(inner, None, begin, Status::take_session)
+    }
+}
 
 /// The number of a type.
 #[must_use]

@@ -10,6 +10,7 @@ mod ntlm;
 mod oauth_bearer;
 mod plain;
 mod scram;
+mod token;
 mod xoauth2;
 
 pub use anonymous::Anonymous;
@@ -218,6 +219,26 @@ impl Exchange {
             Self::Scram(scram) => scram.is_proven(),
             Self::DigestMd5(digest) => digest.is_proven(),
             _ => true,
+        }
+    }
+
+    /// Whether the token was refused, and another one of the same kind could help.
+    #[must_use]
+    pub fn asks_for_another_token(&self) -> bool {
+        match self {
+            Self::XOauth2(xoauth2) => xoauth2.asks_for_another(),
+            Self::OauthBearer(bearer) => bearer.asks_for_another(),
+            _ => false,
+        }
+    }
+
+    /// What to do about a refused token.
+    #[must_use]
+    pub fn token_remedy(&self) -> Option<String> {
+        match self {
+            Self::XOauth2(xoauth2) => Some(xoauth2.remedy()),
+            Self::OauthBearer(bearer) => Some(bearer.remedy()),
+            _ => None,
         }
     }
 

@@ -46,6 +46,7 @@ impl Session {
         self.since = now;
         self.mail.running = false;
         self.state = State::Auth;
+        self.wants_token = false;
         self.exchange = Some(exchange);
         self.queue_line(line.expose(), secret_from, Pending::Auth);
         Ok(())
@@ -103,9 +104,7 @@ impl Session {
             538 => Some("The server wants TLS before this login: use a TLS mode.".into()),
             534 => Some("The server wants another login method, or a password made for applications.".into()),
             503 => Some("The session is logged in already, or the server does not want a login here.".into()),
-            _ if exchange.mechanism().takes_token() => {
-                Some("Check the user name, and that the token is for this server and has not expired.".into())
-            }
+            _ if exchange.mechanism().takes_token() => exchange.token_remedy().map(Into::into),
             _ if exchange.mechanism().binds_channel() => Some(
                 "Check the user name and the password; if they are right, somebody may be between this client and \
                  the server, or the server may not know tls-exporter (RFC 9266): then set SMTP_PROPERTY_AUTH_TYPE to \
@@ -119,7 +118,14 @@ impl Session {
             ),
             _ => None,
         };
+        self.wants_token = code == 535 && exchange.asks_for_another_token();
         self.end_login(error);
+    }
+
+    /// Whether the last login failed because of its token, and another could help.
+    #[must_use]
+    pub fn wants_token(&self) -> bool {
+        self.wants_token
     }
 
     /// The login has failed; where a message was to go on behind it, so has that.

@@ -160,6 +160,8 @@ pub struct Session {
     /// Why the exchange was given up, if it was.
     objection: Objection,
     authenticated: Option<Mechanism>,
+    /// See [`Session::wants_token`].
+    wants_token: bool,
     mail: Transaction,
     /// How many transactions were begun.
     transactions: u32,
@@ -197,6 +199,7 @@ impl Session {
             exchange: None,
             objection: Objection::default(),
             authenticated: None,
+            wants_token: false,
             mail: Transaction::default(),
             transactions: 0,
             credentials: None,
