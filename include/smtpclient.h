@@ -352,6 +352,11 @@
  */
 #define SMTP_AUTH_ANONYMOUS 15
 
+/**
+ * Kerberos (RFC 4752), with the tickets that the user has, by the system's library.
+ */
+#define SMTP_AUTH_GSSAPI 16
+
 /** @} */
 
 /** @name SMTP_CERTIFICATE

@@ -6,6 +6,7 @@ use super::status::Status;
 use crate::drive::Connection;
 use crate::error::{Code, Error, Result};
 use crate::net::clock::wall_millis;
+use crate::net::gssapi;
 use crate::net::random::nonce;
 use crate::proto::sasl::{Credentials, Mechanism};
 use crate::proto::{Envelope, Secret, Session};
@@ -50,6 +51,11 @@ pub const AUTH_TYPES: &[(Option<Mechanism>, &str, &str)] = &[
         Some(Mechanism::Anonymous),
         "ANONYMOUS",
         "Nobody in particular (RFC 4505); the user name, if there is one, is told for the server's records.",
+    ),
+    (
+        Some(Mechanism::Gssapi),
+        "GSSAPI",
+        "Kerberos (RFC 4752), with the tickets that the user has, by the system's library.",
     ),
 ];
 
@@ -197,6 +203,8 @@ pub(super) fn credentials(
         (password.unwrap_or(settings.password), settings.bearer_token)
     };
     let user = user.map_or(settings.user, str::to_owned);
+    let listed = mechanism.is_none() && settings.auth_methods.contains(&Mechanism::Gssapi);
+    let wants_kerberos = mechanism == Some(Mechanism::Gssapi) || listed;
     let credentials = Credentials {
         mechanism,
         methods: settings.auth_methods,
@@ -208,6 +216,7 @@ pub(super) fn credentials(
         host: host.to_owned(),
         nonce: nonce()?,
         time: wall_millis() / 1000,
+        gssapi: wants_kerberos.then(gssapi::library).flatten(),
         ..Credentials::default()
     };
     match mechanism {

@@ -1,6 +1,10 @@
 """Every way of logging in, against servers that this project did not write."""
 
 import base64
+import ctypes.util
+import os
+import subprocess
+import sys
 
 import pytest
 from test_servers import open_client, send
@@ -293,3 +297,42 @@ def test_realms(servers):
         assert failed.value.name == "SMTP_ERROR_PROTOCOL" and client.is_connected
         client.auth_realm = ""
         client.authenticate(server.user, server.password)
+
+
+KERBEROS = """
+import sys
+import smtpclient
+host, port, ca, identity = sys.argv[1:]
+with smtpclient.Client() as client:
+    client.ca_file, client.tls_mode, client.timeout = ca, smtpclient.TLS_REQUIRED, 30000
+    client.connect(host, int(port))
+    client.auth_type, client.auth_identity = smtpclient.AUTH_GSSAPI, identity
+    try:
+        client.authenticate()
+    except smtpclient.SmtpError as error:
+        print(error.name, error, client.is_connected)
+    else:
+        print(client.auth_mechanism)
+"""
+
+
+def kerberos_login(server, keytab, folder, identity=""):
+    """Signs in with a ticket cache of its own; the library takes the ticket for the keytab's user."""
+    environment = {
+        **os.environ,
+        "KRB5_CONFIG": server.krb5_config,
+        "KRB5_CLIENT_KTNAME": str(keytab),
+        "KRB5CCNAME": f"FILE:{folder}/tickets",
+    }
+    command = [sys.executable, "-c", KERBEROS, server.tls_name, str(server.ports["starttls"]), server.ca, identity]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(not ctypes.util.find_library("gssapi_krb5"), reason="no Kerberos library")
+def test_kerberos(servers, tmp_path):
+    server = servers("postfix")
+    assert kerberos_login(server, server.krb5_keytab, tmp_path) == "GSSAPI"
+    refused = kerberos_login(server, tmp_path / "none", tmp_path.parent)
+    assert refused.startswith("SMTP_ERROR_PROTOCOL") and "Kerberos says" in refused and refused.endswith("True")

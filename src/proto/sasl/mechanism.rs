@@ -36,12 +36,14 @@ pub enum Mechanism {
     Ntlm = 14,
     /// ANONYMOUS (RFC 4505): nobody in particular.
     Anonymous = 15,
+    /// GSSAPI (RFC 4752): Kerberos tickets, by the system's library.
+    Gssapi = 16,
 }
 
 impl Mechanism {
     /// Every one; first those that are chosen without being asked for: with a token
     /// first, then the strongest first.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::OauthBearer,
         Self::XOauth2,
         Self::ScramSha512Plus,
@@ -57,6 +59,7 @@ impl Mechanism {
         Self::Login,
         Self::External,
         Self::Anonymous,
+        Self::Gssapi,
     ];
 
     /// The name on the wire.
@@ -78,6 +81,7 @@ impl Mechanism {
             Self::DigestMd5 => "DIGEST-MD5",
             Self::Ntlm => "NTLM",
             Self::Anonymous => "ANONYMOUS",
+            Self::Gssapi => "GSSAPI",
         }
     }
 
@@ -90,7 +94,7 @@ impl Mechanism {
     /// Whether it is chosen without being asked for.
     #[must_use]
     pub fn is_automatic(self) -> bool {
-        !matches!(self, Self::External | Self::Anonymous)
+        !matches!(self, Self::External | Self::Anonymous | Self::Gssapi)
     }
 
     /// Whether it proves that both ends speak over the same TLS connection.
@@ -288,10 +292,10 @@ mod tests {
 
     #[test]
     fn nothing_in_common() {
-        let error = choose(&password(), "GSSAPI OTP", None).expect_err("nothing fits");
+        let error = choose(&password(), "GS2-KRB5 OTP", None).expect_err("nothing fits");
         assert_eq!(error.code, Code::INVALID_AUTHENTICATION_TYPE);
-        assert!(error.what.contains("GSSAPI, OTP") && error.what.contains("PLAIN, LOGIN"), "{error}");
-        assert_eq!(error.offered, ["GSSAPI", "OTP"]);
+        assert!(error.what.contains("GS2-KRB5, OTP") && error.what.contains("PLAIN, LOGIN"), "{error}");
+        assert_eq!(error.offered, ["GS2-KRB5", "OTP"]);
         assert_eq!(error.skipped[1], ("OTP".into(), "this client does not know it".into()));
         assert_eq!(choose(&password(), "", None).expect_err("none").code, Code::INVALID_AUTHENTICATION_TYPE);
         let error = choose(&password(), "XOAUTH2", None).expect_err("a token is wanted");

@@ -4,6 +4,7 @@ mod anonymous;
 mod cram_md5;
 mod digest_md5;
 mod external;
+mod gssapi;
 mod login;
 mod mechanism;
 mod ntlm;
@@ -17,6 +18,7 @@ pub use anonymous::Anonymous;
 pub use cram_md5::CramMd5;
 pub use digest_md5::DigestMd5;
 pub use external::External;
+pub use gssapi::{GssContext, GssLibrary, Gssapi};
 pub use login::Login;
 pub use mechanism::Mechanism;
 pub use ntlm::Ntlm;
@@ -52,6 +54,8 @@ pub struct Credentials {
     pub nonce: String,
     /// The seconds since 1970, which NTLM needs where the server names no time.
     pub time: u64,
+    /// The system's Kerberos library, for GSSAPI.
+    pub gssapi: Option<&'static dyn GssLibrary>,
     /// What both ends of a TLS connection know and nobody else (`tls-exporter`,
     /// RFC 9266); the session fills it in.
     pub binding: Option<Secret>,
@@ -85,6 +89,11 @@ impl Credentials {
             }
         } else if mechanism.takes_password() && (self.user.is_empty() || self.password.is_empty()) {
             return missing("the user name or the password");
+        }
+        if mechanism == Mechanism::Gssapi && self.gssapi.is_none() {
+            let what =
+                "a login by GSSAPI needs the system's Kerberos library (libgssapi_krb5.so.2), which is not there";
+            return Err(Error::caller(Code::NO_CREDENTIALS, what).with_remedy("Install it, or use another method."));
         }
         let prepared = match mechanism {
             Mechanism::Anonymous => anonymous::prepare(&self.user),
@@ -132,6 +141,8 @@ pub enum Exchange {
     Ntlm(Box<Ntlm>),
     /// See [`Mechanism::Anonymous`].
     Anonymous(Anonymous),
+    /// See [`Mechanism::Gssapi`].
+    Gssapi(Box<Gssapi>),
 }
 
 impl Exchange {
@@ -147,6 +158,7 @@ impl Exchange {
             Mechanism::External => Self::External(External::new(credentials)),
             Mechanism::DigestMd5 => Self::DigestMd5(Box::new(DigestMd5::new(credentials))),
             Mechanism::Ntlm => Self::Ntlm(Box::new(Ntlm::new(credentials))),
+            Mechanism::Gssapi => Self::Gssapi(Box::new(Gssapi::new(credentials))),
             Mechanism::Anonymous => Self::Anonymous(Anonymous::new(credentials)),
             Mechanism::ScramSha1
             | Mechanism::ScramSha256
@@ -171,6 +183,7 @@ impl Exchange {
             Self::DigestMd5(_) => Mechanism::DigestMd5,
             Self::Ntlm(_) => Mechanism::Ntlm,
             Self::Anonymous(_) => Mechanism::Anonymous,
+            Self::Gssapi(_) => Mechanism::Gssapi,
         }
     }
 
@@ -183,7 +196,8 @@ impl Exchange {
             Self::Login(login) => Some(login.initial()),
             Self::XOauth2(xoauth2) => Some(xoauth2.message()),
             Self::OauthBearer(bearer) => Some(bearer.message()),
-            Self::CramMd5(_) | Self::DigestMd5(_) => None,
+            // Kerberos takes its time, and its failure is told like any other's.
+            Self::CramMd5(_) | Self::DigestMd5(_) | Self::Gssapi(_) => None,
             Self::Ntlm(ntlm) => Some(ntlm.initial()),
             Self::Anonymous(anonymous) => Some(anonymous.message()),
             Self::External(external) => Some(external.message()),
@@ -207,6 +221,7 @@ impl Exchange {
             Self::Anonymous(anonymous) => anonymous.step(challenge),
             Self::Scram(scram) => return scram.step(challenge).map_err(Objection::from),
             Self::DigestMd5(digest) => return digest.step(challenge).map_err(Objection::from),
+            Self::Gssapi(gssapi) => return gssapi.step(challenge),
             Self::Ntlm(ntlm) => return ntlm.step(challenge).map_err(Objection::from),
         };
         answer.ok_or(Objection::from(NONSENSE))
@@ -218,6 +233,7 @@ impl Exchange {
         match self {
             Self::Scram(scram) => scram.is_proven(),
             Self::DigestMd5(digest) => digest.is_proven(),
+            Self::Gssapi(gssapi) => gssapi.is_proven(),
             _ => true,
         }
     }
