@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
 mod conversation;
+mod login;
 
 use smtpclient::proto::{
     Capabilities, Command, CommandText, Delivery, DotStuffer, Envelope, HostName, MAX_REPLY_BYTES, Mailbox,
@@ -11,12 +12,13 @@ use smtpclient::proto::{
 };
 
 pub use conversation::play;
+pub use login::log_in;
 
 /// A target: its name and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("reply", reply),
     ("ehlo", ehlo),
     ("address", address),
@@ -24,11 +26,17 @@ pub const TARGETS: [Target; 7] = [
     ("parameters", parameters),
     ("dot_stuffing", dot_stuffing),
     ("session", session),
+    ("sasl", sasl),
 ];
 
 /// A whole session.
 pub fn session(data: &[u8]) {
     play(data);
+}
+
+/// A login against a server that says whatever it likes.
+pub fn sasl(data: &[u8]) {
+    log_in(data);
 }
 
 /// The first octet, by which a target chooses, and the rest.
