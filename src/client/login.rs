@@ -59,9 +59,12 @@ pub const AUTH_TYPES: &[(Option<Mechanism>, &str, &str)] = &[
     ),
 ];
 
+/// See [`TokenProvider`].
+pub type GiveToken = dyn Fn(&mut [u8], bool) -> i64 + Send + Sync;
+
 /// Who is asked for OAuth tokens: it fills the buffer and says how many octets that
 /// are, or something negative to give up; with true, the token before was refused.
-pub struct TokenProvider(pub Box<dyn Fn(&mut [u8], bool) -> i64 + Send + Sync>);
+pub struct TokenProvider(pub Box<GiveToken>);
 
 impl TokenProvider {
     fn ask(&self, renew: bool) -> Result<Secret> {

@@ -28,7 +28,7 @@ pub use date::current_date;
 pub use event::{Answer, EVENTS, Event, EventKind, Sink};
 pub use extended::{EXTENDED_OPTIONS, ExtendedOption};
 pub use live::{STATES, State, Transfer};
-pub use login::{AUTH_TYPES, TokenProvider, auth_type_number};
+pub use login::{AUTH_TYPES, GiveToken, TokenProvider, auth_type_number};
 pub use options::{OPTIONS, Options};
 pub use property::{Access, Kind, Property, Row, TABLE};
 pub use settings::Chunking;

@@ -43,31 +43,41 @@ struct Oid {
 
 type Handle = *mut c_void;
 
-/// The functions that are needed, each of the type that RFC 2744 gives it.
+// Of the types that RFC 2744 gives them.
+type ImportName = unsafe extern "C" fn(*mut u32, *const Buffer, *const Oid, *mut Handle) -> u32;
+type InitSecContext = unsafe extern "C" fn(
+    *mut u32,
+    Handle,
+    *mut Handle,
+    Handle,
+    *const Oid,
+    u32,
+    u32,
+    *const c_void,
+    *const Buffer,
+    *mut *const Oid,
+    *mut Buffer,
+    *mut u32,
+    *mut u32,
+) -> u32;
+type Wrap = unsafe extern "C" fn(*mut u32, Handle, c_int, u32, *const Buffer, *mut c_int, *mut Buffer) -> u32;
+type Unwrap = unsafe extern "C" fn(*mut u32, Handle, *const Buffer, *mut Buffer, *mut c_int, *mut u32) -> u32;
+type DisplayStatus = unsafe extern "C" fn(*mut u32, u32, c_int, *const Oid, *mut u32, *mut Buffer) -> u32;
+type ReleaseBuffer = unsafe extern "C" fn(*mut u32, *mut Buffer) -> u32;
+type ReleaseName = unsafe extern "C" fn(*mut u32, *mut Handle) -> u32;
+type DeleteSecContext = unsafe extern "C" fn(*mut u32, *mut Handle, *mut Buffer) -> u32;
+
+/// The functions that are needed.
 #[derive(Clone, Copy)]
 struct Functions {
-    import_name: unsafe extern "C" fn(*mut u32, *const Buffer, *const Oid, *mut Handle) -> u32,
-    init_sec_context: unsafe extern "C" fn(
-        *mut u32,
-        Handle,
-        *mut Handle,
-        Handle,
-        *const Oid,
-        u32,
-        u32,
-        *const c_void,
-        *const Buffer,
-        *mut *const Oid,
-        *mut Buffer,
-        *mut u32,
-        *mut u32,
-    ) -> u32,
-    wrap: unsafe extern "C" fn(*mut u32, Handle, c_int, u32, *const Buffer, *mut c_int, *mut Buffer) -> u32,
-    unwrap: unsafe extern "C" fn(*mut u32, Handle, *const Buffer, *mut Buffer, *mut c_int, *mut u32) -> u32,
-    display_status: unsafe extern "C" fn(*mut u32, u32, c_int, *const Oid, *mut u32, *mut Buffer) -> u32,
-    release_buffer: unsafe extern "C" fn(*mut u32, *mut Buffer) -> u32,
-    release_name: unsafe extern "C" fn(*mut u32, *mut Handle) -> u32,
-    delete_sec_context: unsafe extern "C" fn(*mut u32, *mut Handle, *mut Buffer) -> u32,
+    import_name: ImportName,
+    init_sec_context: InitSecContext,
+    wrap: Wrap,
+    unwrap: Unwrap,
+    display_status: DisplayStatus,
+    release_buffer: ReleaseBuffer,
+    release_name: ReleaseName,
+    delete_sec_context: DeleteSecContext,
 }
 
 /// The library, once it is loaded.
@@ -99,14 +109,14 @@ fn load() -> Option<Functions> {
     // SAFETY: these symbols are functions of exactly these types (RFC 2744 appendix A).
     unsafe {
         Some(Functions {
-            import_name: std::mem::transmute(symbol(c"gss_import_name")?),
-            init_sec_context: std::mem::transmute(symbol(c"gss_init_sec_context")?),
-            wrap: std::mem::transmute(symbol(c"gss_wrap")?),
-            unwrap: std::mem::transmute(symbol(c"gss_unwrap")?),
-            display_status: std::mem::transmute(symbol(c"gss_display_status")?),
-            release_buffer: std::mem::transmute(symbol(c"gss_release_buffer")?),
-            release_name: std::mem::transmute(symbol(c"gss_release_name")?),
-            delete_sec_context: std::mem::transmute(symbol(c"gss_delete_sec_context")?),
+            import_name: std::mem::transmute::<Handle, ImportName>(symbol(c"gss_import_name")?),
+            init_sec_context: std::mem::transmute::<Handle, InitSecContext>(symbol(c"gss_init_sec_context")?),
+            wrap: std::mem::transmute::<Handle, Wrap>(symbol(c"gss_wrap")?),
+            unwrap: std::mem::transmute::<Handle, Unwrap>(symbol(c"gss_unwrap")?),
+            display_status: std::mem::transmute::<Handle, DisplayStatus>(symbol(c"gss_display_status")?),
+            release_buffer: std::mem::transmute::<Handle, ReleaseBuffer>(symbol(c"gss_release_buffer")?),
+            release_name: std::mem::transmute::<Handle, ReleaseName>(symbol(c"gss_release_name")?),
+            delete_sec_context: std::mem::transmute::<Handle, DeleteSecContext>(symbol(c"gss_delete_sec_context")?),
         })
     }
 }

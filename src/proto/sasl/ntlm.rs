@@ -126,7 +126,7 @@ impl Ntlm {
         }
         parts.iter().for_each(|part| message.extend_from_slice(part));
         if has_check {
-            let sum = keyed(&*proof.session, &[&negotiate(), challenge, &message])?;
+            let sum = keyed(&proof.session, &[&negotiate(), challenge, &message])?;
             message[check..check + sum.len()].copy_from_slice(&sum);
         }
         Ok(Secret::new(message))
@@ -240,7 +240,7 @@ impl Proof {
 fn password_key(user: &str, domain: &str, password: &str) -> Result<Zeroizing<[u8; 16]>, &'static str> {
     let password = Zeroizing::new(wide(password));
     let hashed = Zeroizing::new(<[u8; 16]>::from(Md4::digest(&password)));
-    Ok(Zeroizing::new(keyed(&*hashed, &[&wide(&user.to_uppercase()), &wide(domain)])?))
+    Ok(Zeroizing::new(keyed(&hashed, &[&wide(&user.to_uppercase()), &wide(domain)])?))
 }
 
 fn keyed(key: &[u8; 16], pieces: &[&[u8]]) -> Result<[u8; 16], &'static str> {

@@ -104,7 +104,7 @@ impl Session {
             538 => Some("The server wants TLS before this login: use a TLS mode.".into()),
             534 => Some("The server wants another login method, or a password made for applications.".into()),
             503 => Some("The session is logged in already, or the server does not want a login here.".into()),
-            _ if exchange.mechanism().takes_token() => exchange.token_remedy().map(Into::into),
+            _ if exchange.mechanism().takes_token() => exchange.token_remedy(),
             _ if exchange.mechanism().binds_channel() => Some(
                 "Check the user name and the password; if they are right, somebody may be between this client and \
                  the server, or the server may not know tls-exporter (RFC 9266): then set SMTP_PROPERTY_AUTH_TYPE to \
