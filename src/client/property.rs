@@ -158,7 +158,7 @@ properties! {
     BEARER_TOKEN BearerToken 81 Text WriteOnly ""
         "An OAuth 2.0 access token, for SmtpAuthenticate without a password where the type takes a token; with SMTP_AUTH_AUTOMATIC it is preferred to a password. Can be set but not read; wiped from memory on release.";
     AUTH_IDENTITY AuthIdentity 82 Text ReadWrite ""
-        "Whom to act as, if not as the user who logs in (authorization identity, RFC 4422). PLAIN, SCRAM, DIGEST-MD5, OAUTHBEARER and EXTERNAL have a place for it; no other method is used then.";
+        "Whom to act as, if not as the user who logs in (authorization identity, RFC 4422). PLAIN, SCRAM, DIGEST-MD5, OAUTHBEARER, EXTERNAL and GSSAPI have a place for it; no other method is used then.";
     AUTH_METHODS AuthMethods 83 Text ReadWrite ""
         "With SMTP_AUTH_AUTOMATIC, the login methods that may be used, the best first, by their names on the wire separated by blanks, such as SCRAM-SHA-256 PLAIN; the first that the server offers is taken. Empty: the usual order.";
     AUTH_REALM AuthRealm 84 Text ReadWrite ""
