@@ -1023,8 +1023,8 @@
 
 /**
  * Text, default empty. Whom to act as, if not as the user who logs in (authorization identity,
- * RFC 4422). PLAIN, SCRAM, DIGEST-MD5, OAUTHBEARER and EXTERNAL have a place for it; no other
- * method is used then.
+ * RFC 4422). PLAIN, SCRAM, DIGEST-MD5, OAUTHBEARER, EXTERNAL and GSSAPI have a place for it; no
+ * other method is used then.
  */
 #define SMTP_PROPERTY_AUTH_IDENTITY 82
 

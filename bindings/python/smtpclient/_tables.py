@@ -215,7 +215,7 @@ PROPERTIES: dict[str, PropertyRow] = {
     "insecure_trace_secrets": PropertyRow(63, "integer", "rw", "INSECURE: 1 shows passwords in the trace and in events as they are sent."),
     "auth_type": PropertyRow(80, "integer", "rw", "How to log in, one of the SMTP_AUTH_ constants. What the server does not offer is refused before anything is sent."),
     "bearer_token": PropertyRow(81, "text", "w", "An OAuth 2.0 access token, for SmtpAuthenticate without a password where the type takes a token; with SMTP_AUTH_AUTOMATIC it is preferred to a password. Can be set but not read; wiped from memory on release."),
-    "auth_identity": PropertyRow(82, "text", "rw", "Whom to act as, if not as the user who logs in (authorization identity, RFC 4422). PLAIN, SCRAM, DIGEST-MD5, OAUTHBEARER and EXTERNAL have a place for it; no other method is used then."),
+    "auth_identity": PropertyRow(82, "text", "rw", "Whom to act as, if not as the user who logs in (authorization identity, RFC 4422). PLAIN, SCRAM, DIGEST-MD5, OAUTHBEARER, EXTERNAL and GSSAPI have a place for it; no other method is used then."),
     "auth_methods": PropertyRow(83, "text", "rw", "With SMTP_AUTH_AUTOMATIC, the login methods that may be used, the best first, by their names on the wire separated by blanks, such as SCRAM-SHA-256 PLAIN; the first that the server offers is taken. Empty: the usual order."),
     "auth_realm": PropertyRow(84, "text", "rw", "The realm for DIGEST-MD5, where the server names several, and the domain for NTLM, where the user name has none. Empty: the server's first, and no domain."),
     "is_connected": PropertyRow(100, "integer", "r", "1 while the client is connected, as far as it has noticed."),
