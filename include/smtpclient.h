@@ -322,8 +322,9 @@
  *  @{ */
 
 /**
- * The strongest that both sides have: OAUTHBEARER and XOAUTH2 if there is a token, then
- * SCRAM-SHA-256, SCRAM-SHA-1, CRAM-MD5, PLAIN, LOGIN.
+ * The strongest that both sides have: OAUTHBEARER and XOAUTH2 if there is a token, then SCRAM
+ * with channel binding, SCRAM, DIGEST-MD5, CRAM-MD5, NTLM, PLAIN, LOGIN; or the first of
+ * SMTP_PROPERTY_AUTH_METHODS.
  */
 #define SMTP_AUTH_AUTOMATIC (-1)
 
@@ -366,6 +367,47 @@
  * The same with a stronger hash (RFC 7677).
  */
 #define SMTP_AUTH_SCRAM_SHA_256 8
+
+/**
+ * The same with a stronger hash still.
+ */
+#define SMTP_AUTH_SCRAM_SHA_512 9
+
+/**
+ * SCRAM bound to the TLS connection, which has to be TLS 1.3 (RFC 9266).
+ */
+#define SMTP_AUTH_SCRAM_SHA_1_PLUS 10
+
+/**
+ * The same with a stronger hash.
+ */
+#define SMTP_AUTH_SCRAM_SHA_256_PLUS 11
+
+/**
+ * The same with a stronger hash still.
+ */
+#define SMTP_AUTH_SCRAM_SHA_512_PLUS 12
+
+/**
+ * Digests made with the password by both sides (RFC 2831); historic.
+ */
+#define SMTP_AUTH_DIGEST_MD5 13
+
+/**
+ * A digest made with the password (MS-NLMP, version 2); old. The user name may be domain\user.
+ */
+#define SMTP_AUTH_NTLM 14
+
+/**
+ * Nobody in particular (RFC 4505); the user name, if there is one, is told for the server's
+ * records.
+ */
+#define SMTP_AUTH_ANONYMOUS 15
+
+/**
+ * Kerberos (RFC 4752), with the tickets that the user has, by the system's library.
+ */
+#define SMTP_AUTH_GSSAPI 16
 
 /** @} */
 
@@ -1060,10 +1102,23 @@
 
 /**
  * Text, default empty. Whom to act as, if not as the user who logs in (authorization identity,
- * RFC 4422). PLAIN, SCRAM, OAUTHBEARER and EXTERNAL have a place for it; no other method is
- * used then.
+ * RFC 4422). PLAIN, SCRAM, DIGEST-MD5, OAUTHBEARER, EXTERNAL and GSSAPI have a place for it; no
+ * other method is used then.
  */
 #define SMTP_PROPERTY_AUTH_IDENTITY 82
+
+/**
+ * Text, default empty. With SMTP_AUTH_AUTOMATIC, the login methods that may be used, the best
+ * first, by their names on the wire separated by blanks, such as SCRAM-SHA-256 PLAIN; the first
+ * that the server offers is taken. Empty: the usual order.
+ */
+#define SMTP_PROPERTY_AUTH_METHODS 83
+
+/**
+ * Text, default empty. The realm for DIGEST-MD5, where the server names several, and the domain
+ * for NTLM, where the user name has none. Empty: the server's first, and no domain.
+ */
+#define SMTP_PROPERTY_AUTH_REALM 84
 
 /**
  * Integer, read only. 1 while the client is connected, as far as it has noticed.
@@ -1451,6 +1506,18 @@
  * Text, read only. The version of the library that is loaded.
  */
 #define SMTP_PROPERTY_VERSION 198
+
+/**
+ * Text, read only. The channel binding tls-exporter of the connection (RFC 9266), 64
+ * hexadecimal digits; empty without TLS 1.3.
+ */
+#define SMTP_PROPERTY_CHANNEL_BINDING_EXPORTER 200
+
+/**
+ * Text, read only. The channel binding tls-server-end-point of the connection (RFC 5929),
+ * hexadecimal digits; empty without TLS, or where the certificate's signature names no hash.
+ */
+#define SMTP_PROPERTY_CHANNEL_BINDING_END_POINT 201
 
 /**
  * Text, default empty. The proxy to connect through, such as socks5://user:password@host:1080,
@@ -2104,6 +2171,18 @@ typedef struct SmtpRecipient {
      */
     int32_t enhanced_detail;
 } SmtpRecipient;
+
+/**
+ * Gives an OAuth 2.0 access token: writes it, without a NUL, into the buffer of
+ * capacity octets, and returns its length, or a negative number to give up.
+ * renew is 1 if the server has just refused the token that was given before, most
+ * often because it has expired: then a kept one is of no use; else it is 0.
+ *
+ * Called on the thread whose call logs in, with no lock of the library's held; on
+ * the same client it may call SmtpCancel and the getters only. It may take its
+ * time, which counts towards no limit. The library wipes the buffer.
+ */
+typedef int64_t (*SmtpTokenCallback)(char *buffer, size_t capacity, uint32_t renew, void *user_data);
 
 /**
  * One record of the conversation. Valid during the callback only.
@@ -2943,6 +3022,32 @@ int32_t SmtpSetInteger(struct SmtpClient *client, uint32_t property, int64_t val
  * leaves the client's last error as it is. Since 0.1.
  */
 int32_t SmtpGetInteger(const struct SmtpClient *client, uint32_t property, int64_t *value);
+
+/**
+ * Registers a callback that is asked for an OAuth token when a login takes one; it
+ * takes the place of the one before. It is asked at every login by XOAUTH2 or
+ * OAUTHBEARER that is given no token as the password: where SMTP_PROPERTY_AUTH_TYPE
+ * says so, or with SMTP_AUTH_AUTOMATIC if the server offers one of them and
+ * SMTP_PROPERTY_AUTH_METHODS allows it. What it gives goes before
+ * SMTP_PROPERTY_BEARER_TOKEN. If the server refuses the token, it is asked once
+ * more and the login is repeated once; not if the server says that the token
+ * does not allow enough.
+ *
+ * @param client     the client
+ * @param callback   the function; NULL removes the one before
+ * @param user_data  passed to the callback
+ * @param destroy    called with user_data when the callback is replaced or
+ *                   removed, or the client's last call has ended after its
+ *                   release; also if this call fails. May be NULL.
+ * @return 0, or an error code. A login fails with SMTP_ERROR_NO_CREDENTIALS if the
+ *         callback gives up or gives nothing
+ *
+ * Threads: any; waits for its turn. Since 0.1.
+ */
+int32_t SmtpRegisterTokenProvider(struct SmtpClient *client,
+                                  SmtpTokenCallback callback,
+                                  void *user_data,
+                                  SmtpDestroyCallback destroy);
 
 /**
  * Registers a callback for the records of the conversation; it takes the place

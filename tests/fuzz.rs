@@ -145,6 +145,21 @@ fn the_seeds_of_the_session_go_far() {
     }
 }
 
+/// As above: the seeds of logins in which the server proves itself, or has its say.
+#[test]
+fn the_seeds_of_logins_go_far() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/sasl");
+    let log_in = |name: &str| bodies::log_in(&std::fs::read(folder.join(name)).expect("readable"));
+    for name in ["scram_sha_512_plus", "scram_sha_256", "scram_sha_1_plus", "digest_md5"] {
+        assert!(log_in(name).is_proven(), "{name}");
+    }
+    assert!(!log_in("scram_wrong_proof").is_proven());
+    assert_eq!(log_in("oauthbearer").complaint(), Some("status invalid_token, scope mail"));
+    assert!(log_in("xoauth2").token_remedy().is_some_and(|remedy| remedy.contains("expired")));
+    // The challenge was answered, so the login is over.
+    assert_eq!(log_in("ntlm").step(b"").expect_err("over"), "it is not one of this method's");
+}
+
 macro_rules! targets {
     ($($name:ident)+) => {
         $(#[test]
@@ -167,4 +182,4 @@ macro_rules! targets {
     };
 }
 
-targets! { reply ehlo address enhanced_code parameters dot_stuffing session proxy }
+targets! { reply ehlo address enhanced_code parameters dot_stuffing session proxy sasl }

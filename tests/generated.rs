@@ -331,6 +331,7 @@ fn header() -> String {
         "command",
         "error",
         "property",
+        "token",
         "trace",
         "state",
         "security",

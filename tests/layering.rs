@@ -120,7 +120,9 @@ fn functions_for_c_are_in_ffi_and_go_through_the_wrapper() {
                 ["on_client(", "from_client(", "plain(", "query("].iter().any(|wrapper| body.contains(wrapper));
             assert!(wrapped, "{}: Smtp{}", path.display(), definition.lines().next().unwrap());
         }
-        assert!(in_ffi || !code.contains("extern \"C\""), "{}", path.display());
+        // The types of functions in the system's libraries are none of ours.
+        let defined = code.replace("extern \"C\" fn(", "");
+        assert!(in_ffi || !defined.contains("extern \"C\""), "{}", path.display());
     }
 }
 

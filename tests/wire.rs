@@ -58,6 +58,8 @@ fn client(transcript: &Transcript) -> Smtp {
     client.set(Property::AuthType, auth_type_number(transcript.mechanism));
     client.set_text(Property::BearerToken, &transcript.token);
     client.set_text(Property::AuthIdentity, &transcript.identity);
+    let methods: Vec<&str> = transcript.methods.iter().map(|method| method.name()).collect();
+    client.set_text(Property::AuthMethods, &methods.join(" "));
     for (address, bits, original) in &transcript.recipients {
         client.set_recipient_delivery(Some(address), *bits, original.as_deref()).expect("a good wish");
     }

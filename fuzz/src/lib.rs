@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
 mod conversation;
+mod login;
 
 use smtpclient::proto::{
     Capabilities, Command, CommandText, Delivery, DotStuffer, Envelope, HostName, MAX_REPLY_BYTES, Mailbox,
@@ -12,12 +13,13 @@ use smtpclient::proto::{
 use smtpclient::proxy::{MAX_HEADER, Protocol, Proxy, Target as Server, Tunnel};
 
 pub use conversation::play;
+pub use login::log_in;
 
 /// A target: its name and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("reply", reply),
     ("ehlo", ehlo),
     ("address", address),
@@ -26,11 +28,17 @@ pub const TARGETS: [Target; 8] = [
     ("dot_stuffing", dot_stuffing),
     ("session", session),
     ("proxy", proxy),
+    ("sasl", sasl),
 ];
 
 /// A whole session.
 pub fn session(data: &[u8]) {
     play(data);
+}
+
+/// A login against a server that says whatever it likes.
+pub fn sasl(data: &[u8]) {
+    log_in(data);
 }
 
 /// The first octet, by which a target chooses, and the rest.

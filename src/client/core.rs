@@ -8,7 +8,7 @@ use super::arguments::plan;
 use super::event::{Event, EventKind, Sink};
 use super::left_out::LeftOut;
 use super::live::Live;
-use super::login::credentials;
+use super::login::TokenProvider;
 use super::options::Options;
 use super::settings::Settings;
 use super::status::Status;
@@ -49,6 +49,7 @@ pub(super) struct Inner {
     /// What servers have been found not to understand.
     left_out: LeftOut,
     sink: Option<Arc<Sink>>,
+    pub(super) token_provider: Option<Arc<TokenProvider>>,
     /// The present call has more to do: it can still be cancelled.
     pub(super) more_follows: bool,
     /// When the present call of several steps has had its time.
@@ -182,6 +183,18 @@ impl Client {
     pub fn set_sink(&self, sink: Option<Sink>) -> Result<()> {
         let before = self.when_free(|inner| Ok(std::mem::replace(&mut inner.sink, sink.map(Arc::new))))?;
         // Its destructor is the caller's: run when it is nobody's turn.
+        drop(before);
+        Ok(())
+    }
+
+    /// Sets who is asked for OAuth tokens; the one before is let go.
+    ///
+    /// # Errors
+    ///
+    /// `REENTRANT` and the like.
+    pub fn set_token_provider(&self, provider: Option<TokenProvider>) -> Result<()> {
+        let provider = provider.map(Arc::new);
+        let before = self.when_free(|inner| Ok(std::mem::replace(&mut inner.token_provider, provider)))?;
         drop(before);
         Ok(())
     }
@@ -341,23 +354,6 @@ impl Client {
             self.shared.lock().status.take_disconnect();
         }
         result
-    }
-
-    pub(super) fn authenticate_in(
-        &self,
-        inner: &mut Inner,
-        user: Option<&str>,
-        password: Option<Secret>,
-    ) -> Result<()> {
-        let settings = self.shared.lock().settings.clone();
-        let insecure_auth = settings.insecure_auth;
-        let credentials = credentials(settings, user, password)?;
-        self.shared.lock().status.begin_login();
-        let begin = |session: &mut Session, now, _: &mut Envelope| {
-            session.set_insecure_auth(insecure_auth);
-            session.authenticate(credentials, now)
-        };
-        self.run_command(inner, None, begin, Status::take_session)
     }
 
     pub(super) fn disconnect_in(&self, inner: &mut Inner) -> Result<()> {

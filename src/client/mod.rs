@@ -31,7 +31,7 @@ pub use date::current_date;
 pub use event::{Answer, EVENTS, Event, EventKind, Sink};
 pub use extended::{EXTENDED_OPTIONS, ExtendedOption};
 pub use live::{STATES, State, Transfer};
-pub use login::{AUTH_TYPES, auth_type_number};
+pub use login::{AUTH_TYPES, GiveToken, TokenProvider, auth_type_number};
 pub use options::{OPTIONS, Options, PORTS};
 pub use property::{Access, Kind, Property, Row, TABLE};
 pub use security::{PROTOCOLS, SecurityFacts};

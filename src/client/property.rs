@@ -158,7 +158,11 @@ properties! {
     BEARER_TOKEN BearerToken 81 Text WriteOnly ""
         "An OAuth 2.0 access token, for SmtpAuthenticate without a password where the type takes a token; with SMTP_AUTH_AUTOMATIC it is preferred to a password. Can be set but not read; wiped from memory on release.";
     AUTH_IDENTITY AuthIdentity 82 Text ReadWrite ""
-        "Whom to act as, if not as the user who logs in (authorization identity, RFC 4422). PLAIN, SCRAM, OAUTHBEARER and EXTERNAL have a place for it; no other method is used then.";
+        "Whom to act as, if not as the user who logs in (authorization identity, RFC 4422). PLAIN, SCRAM, DIGEST-MD5, OAUTHBEARER, EXTERNAL and GSSAPI have a place for it; no other method is used then.";
+    AUTH_METHODS AuthMethods 83 Text ReadWrite ""
+        "With SMTP_AUTH_AUTOMATIC, the login methods that may be used, the best first, by their names on the wire separated by blanks, such as SCRAM-SHA-256 PLAIN; the first that the server offers is taken. Empty: the usual order.";
+    AUTH_REALM AuthRealm 84 Text ReadWrite ""
+        "The realm for DIGEST-MD5, where the server names several, and the domain for NTLM, where the user name has none. Empty: the server's first, and no domain.";
     IS_CONNECTED IsConnected 100 Integer ReadOnly "0"
         "1 while the client is connected, as far as it has noticed.";
     IS_EXTENDED IsExtended 101 Integer ReadOnly "0"
@@ -299,6 +303,10 @@ properties! {
         "SMTP_PROPERTY_TRANSFER_BYTES in a second; a time below a millisecond counts as one.";
     VERSION Version 198 Text ReadOnly ""
         "The version of the library that is loaded.";
+    CHANNEL_BINDING_EXPORTER ChannelBindingExporter 200 Text ReadOnly ""
+        "The channel binding tls-exporter of the connection (RFC 9266), 64 hexadecimal digits; empty without TLS 1.3.";
+    CHANNEL_BINDING_END_POINT ChannelBindingEndPoint 201 Text ReadOnly ""
+        "The channel binding tls-server-end-point of the connection (RFC 5929), hexadecimal digits; empty without TLS, or where the certificate's signature names no hash.";
     PROXY Proxy 230 Text ReadWrite ""
         "The proxy to connect through, such as socks5://user:password@host:1080, socks4a://host:1080 or http://host:3128 (SOCKS 5: RFC 1928, RFC 1929; HTTP CONNECT: RFC 9110); user and password with percent-encoding. The proxy looks host names up. Read back, the password is masked. A Unix socket is connected to without it. Empty: none.";
     TIMEOUT_PROXY TimeoutProxy 231 Integer ReadWrite "60000"

@@ -1,6 +1,6 @@
 //! What the caller has set: the properties that can be written.
 
-use super::login::{auth_type_number, parse_auth_type};
+use super::login::{auth_type_number, parse_auth_type, parse_methods};
 use super::network::Network;
 use super::options::Options;
 use super::property::Property;
@@ -20,6 +20,10 @@ pub(super) struct Settings {
     pub(super) auth_type: Option<Mechanism>,
     pub(super) bearer_token: Secret,
     pub(super) auth_identity: String,
+    pub(super) auth_methods: Vec<Mechanism>,
+    /// The same as it was set.
+    pub(super) auth_methods_text: String,
+    pub(super) auth_realm: String,
     pub(super) options: Options,
     pub(super) security: Security,
     pub(super) ca_file: String,
@@ -85,6 +89,11 @@ impl Settings {
             Property::Password => self.password = Secret::new(value),
             Property::BearerToken => self.bearer_token = Secret::new(value),
             Property::AuthIdentity => value.clone_into(&mut self.auth_identity),
+            Property::AuthMethods => {
+                self.auth_methods = parse_methods(name, value)?;
+                value.clone_into(&mut self.auth_methods_text);
+            }
+            Property::AuthRealm => value.clone_into(&mut self.auth_realm),
             Property::CaFile => value.clone_into(&mut self.ca_file),
             Property::LocalName => {
                 if !value.is_empty() {
@@ -113,6 +122,8 @@ impl Settings {
             Property::Host => &self.host,
             Property::User => &self.user,
             Property::AuthIdentity => &self.auth_identity,
+            Property::AuthMethods => &self.auth_methods_text,
+            Property::AuthRealm => &self.auth_realm,
             Property::CaFile => &self.ca_file,
             Property::LocalName => &self.local_name,
             Property::EnvelopeId => &self.envelope_id,

@@ -23,7 +23,7 @@ use crate::net::tls::TlsInfo;
 use crate::net::trust::{Policy, Trust};
 use crate::net::waker::Waker;
 use crate::net::wire_error;
-use crate::proto::{Config, Moment, OUTPUT_CHUNK, Record, Security, Session, Want};
+use crate::proto::{Config, Moment, OUTPUT_CHUNK, Record, Secret, Security, Session, Want};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -565,6 +565,7 @@ impl Talk {
             let checked = if info.verified { "verified" } else { "not verified" };
             format!("{} is up with {}, certificate {checked}", info.protocol, info.cipher)
         });
+        self.session.bind_channel(info.exporter.map(Secret::new));
         self.tls_info = Some(info);
         self.session.handle_tls(trusted, now);
         Ok(true)

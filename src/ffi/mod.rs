@@ -22,6 +22,7 @@ mod state;
 mod stepwise;
 mod submit;
 mod text;
+mod token;
 mod trace;
 mod version;
 
@@ -40,5 +41,6 @@ pub use setting::*;
 pub use state::*;
 pub use stepwise::*;
 pub use submit::*;
+pub use token::*;
 pub use trace::*;
 pub use version::*;

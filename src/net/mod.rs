@@ -1,11 +1,14 @@
 //! The network: names, addresses, sockets, TLS and waiting.
 //!
 //! The only layer that knows the operating system; nothing above it names one.
-//! [`sys`] has the few calls that the standard library and socket2 lack.
+//! [`sys`] has the few calls that the standard library and socket2 lack, and [`gssapi`]
+//! those of the system's Kerberos library.
 
 pub mod canceller;
 pub mod certificate;
 pub mod clock;
+#[allow(unsafe_code)]
+pub mod gssapi;
 mod input;
 pub mod local;
 pub mod peer;

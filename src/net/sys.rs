@@ -1,5 +1,5 @@
 //! The system calls that neither the standard library nor socket2 offers, each
-//! behind a safe function. Everything `unsafe` of this layer is here.
+//! behind a safe function. Everything `unsafe` of this layer is here and in `gssapi.rs`.
 
 use std::io;
 use std::mem::MaybeUninit;

@@ -21,6 +21,15 @@ static int32_t ignore_record(const SmtpTraceRecord *record, void *user_data)
     return 0;
 }
 
+static int64_t no_token(char *buffer, size_t capacity, uint32_t renew, void *user_data)
+{
+    (void)buffer;
+    (void)capacity;
+    (void)renew;
+    (void)user_data;
+    return -1;
+}
+
 static void count_destroy(void *user_data)
 {
     (void)user_data;
@@ -89,6 +98,8 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(destroyed, before + 1);
     CHECK_SAME(SmtpRegisterTrace(bad, ignore_record, NULL, count_destroy), expected);
     CHECK_SAME(destroyed, before + 2);
+    CHECK_SAME(SmtpRegisterTokenProvider(bad, no_token, NULL, count_destroy), expected);
+    CHECK_SAME(destroyed, before + 3);
     CHECK_SAME(SmtpGetTransferStatus(bad, &status), expected);
     CHECK_SAME(SmtpGetExtendedOptions(bad, &options), expected);
     CHECK_SAME(SmtpGetSecurityInformation(bad, &security), expected);

@@ -73,6 +73,8 @@ pub struct Transcript {
     /// Address, bits, original recipient.
     pub recipients: Vec<(String, u32, Option<String>)>,
     pub mechanism: Option<Mechanism>,
+    pub methods: Vec<Mechanism>,
+    pub binding: Option<String>,
     pub token: String,
     pub identity: String,
     pub nonce: String,
@@ -104,6 +106,8 @@ impl Transcript {
             disabled: String::new(),
             recipients: Vec::new(),
             mechanism: None,
+            methods: Vec::new(),
+            binding: None,
             token: String::new(),
             identity: String::new(),
             nonce: String::new(),
@@ -229,6 +233,14 @@ pub fn parse(path: &Path) -> Transcript {
             ("set", ["auth", name]) => {
                 let found = AUTH_TYPES.iter().find(|(_, known, _)| known == name);
                 transcript.mechanism = found.expect("a type of login").0;
+                continue;
+            }
+            ("set", ["methods", names @ ..]) => {
+                transcript.methods = names.iter().map(|name| Mechanism::of_name(name).expect("a method")).collect();
+                continue;
+            }
+            ("set", ["binding", text]) => {
+                transcript.binding = Some((*text).to_owned());
                 continue;
             }
             ("set", ["token", token]) => {

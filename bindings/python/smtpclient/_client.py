@@ -36,6 +36,7 @@ from ._library import (
     SmtpRecipient,
     SmtpSecurityInfo,
     SmtpServerInfo,
+    SmtpTokenCallback,
     SmtpTraceCallback,
     SmtpTransferStatus,
     library,
@@ -168,6 +169,7 @@ class Recipient(NamedTuple):
 
 
 EventCallback = Callable[[Event], Optional[bool]]
+TokenCallback = Callable[[bool], str]
 TraceCallback = Callable[[TraceRecord], Optional[bool]]
 Piece = Union[bytes, bytearray, memoryview]
 Message = Union[Piece, str]
@@ -180,7 +182,7 @@ class _Registration:
     __slots__ = ("callback", "raised", "kept_in", "__weakref__")
 
     def __init__(
-        self, callback: Callable[[Any], Optional[bool]], raised: Dict[int, BaseException], kept_in: Dict[int, _Registration]
+        self, callback: Callable[[Any], object], raised: Dict[int, BaseException], kept_in: Dict[int, _Registration]
     ) -> None:
         self.callback = callback
         self.raised = raised
@@ -236,6 +238,23 @@ def _deliver_record(record_pointer: Any, number: Optional[int]) -> int:
         return 1
 
 
+def _deliver_token(buffer: int, capacity: int, renew: int, number: Optional[int]) -> int:
+    registration = _registrations.get(number or 0)
+    if registration is None:
+        return -1
+    try:
+        token = registration.callback(renew != 0)
+        if not isinstance(token, str):
+            raise TypeError(f"the token must be str, not {type(token).__name__}")
+        octets = token.encode("utf-8")
+        # One that is too long is refused by the library.
+        ctypes.memmove(buffer, octets, min(len(octets), capacity))
+        return len(octets)
+    except BaseException as error:
+        registration.raised.setdefault(threading.get_ident(), error)
+        return -1
+
+
 def _forget(number: Optional[int]) -> None:
     registration = _registrations.get(number or 0)
     if registration is not None and number is not None:
@@ -245,6 +264,7 @@ def _forget(number: Optional[int]) -> None:
 # One function each for all clients, which therefore are never freed while they run.
 _deliver_callback = SmtpEventCallback(_deliver)
 _deliver_record_callback = SmtpTraceCallback(_deliver_record)
+_deliver_token_callback = SmtpTokenCallback(_deliver_token)
 _forget_callback = SmtpDestroyCallback(_forget)
 
 
@@ -518,6 +538,8 @@ class Client:
     auth_type = _Integer()
     bearer_token = _WriteOnlyText()
     auth_identity = _Text()
+    auth_methods = _Text()
+    auth_realm = _Text()
 
     # The connection
     is_connected = _ReadOnlyFlag()
@@ -547,6 +569,8 @@ class Client:
     cipher_strength = _ReadOnlyInteger()
     hash_strength = _ReadOnlyInteger()
     key_exchange = _ReadOnlyText()
+    channel_binding_exporter = _ReadOnlyText()
+    channel_binding_end_point = _ReadOnlyText()
     secure = _ReadOnlyFlag()
 
     # The last message
@@ -935,6 +959,27 @@ class Client:
         # As in on_event.
         _registrations[number] = self._callbacks[number] = registration
         self._check(library.SmtpRegisterTrace(self._handle, _deliver_record_callback, number, _forget_callback))
+
+    def on_token(self, callback: Optional[TokenCallback]) -> None:
+        """Has a callback asked for an OAuth token when a login takes one; None removes it.
+
+        The callback takes True if the server has just refused the token that it gave
+        before, else False, and returns the token; after True the login is repeated
+        once. What it raises is raised by the method that logs in. Of this client,
+        it may call ``cancel`` and read properties.
+        """
+        if callback is None:
+            no_callback = SmtpTokenCallback(), None, SmtpDestroyCallback()
+            self._check(library.SmtpRegisterTokenProvider(self._handle, *no_callback))
+            return
+        if not callable(callback):
+            raise TypeError(f"callback must be callable, not {type(callback).__name__}")
+        number = next(_numbers)
+        registration = _Registration(callback, self._raised, self._callbacks)
+        # As in on_event.
+        _registrations[number] = self._callbacks[number] = registration
+        arguments = _deliver_token_callback, number, _forget_callback
+        self._check(library.SmtpRegisterTokenProvider(self._handle, *arguments))
 
     @property
     def transfer_status(self) -> TransferStatus:

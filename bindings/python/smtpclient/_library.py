@@ -119,6 +119,7 @@ class SmtpServerInfo(ctypes.Structure):
 SmtpEventCallback = CFUNCTYPE(c_int32, POINTER(SmtpEvent), c_void_p)
 SmtpTraceCallback = CFUNCTYPE(c_int32, POINTER(SmtpTraceRecord), c_void_p)
 SmtpDestroyCallback = CFUNCTYPE(None, c_void_p)
+SmtpTokenCallback = CFUNCTYPE(c_int64, c_void_p, c_size_t, c_uint32, c_void_p)
 SmtpReadCallback = CFUNCTYPE(c_int64, c_void_p, c_size_t, c_void_p)
 
 _CLIENT = c_void_p
@@ -180,6 +181,7 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpGetInteger": (c_int32, [_CLIENT, c_uint32, POINTER(c_int64)]),
     "SmtpGetErrorString": (c_int32, [c_int32, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
     "SmtpSetLastError": (c_int32, [_CLIENT, c_int32]),
+    "SmtpRegisterTokenProvider": (c_int32, [_CLIENT, SmtpTokenCallback, c_void_p, SmtpDestroyCallback]),
     "SmtpRegisterTrace": (c_int32, [_CLIENT, SmtpTraceCallback, c_void_p, SmtpDestroyCallback]),
     "SmtpEnableTrace": (c_int32, [_CLIENT, c_char_p, c_uint32]),
     "SmtpDisableTrace": (c_int32, [_CLIENT]),

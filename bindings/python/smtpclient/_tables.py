@@ -77,6 +77,14 @@ AUTH_CRAM_MD5 = 5
 AUTH_EXTERNAL = 6
 AUTH_SCRAM_SHA_1 = 7
 AUTH_SCRAM_SHA_256 = 8
+AUTH_SCRAM_SHA_512 = 9
+AUTH_SCRAM_SHA_1_PLUS = 10
+AUTH_SCRAM_SHA_256_PLUS = 11
+AUTH_SCRAM_SHA_512_PLUS = 12
+AUTH_DIGEST_MD5 = 13
+AUTH_NTLM = 14
+AUTH_ANONYMOUS = 15
+AUTH_GSSAPI = 16
 
 # Values of SMTP_PROPERTY_CERTIFICATE_STATUS.
 CERTIFICATE_NONE = 0
@@ -225,7 +233,9 @@ PROPERTIES: dict[str, PropertyRow] = {
     "insecure_trace_secrets": PropertyRow(63, "integer", "rw", "INSECURE: 1 shows passwords in the trace and in events as they are sent."),
     "auth_type": PropertyRow(80, "integer", "rw", "How to log in, one of the SMTP_AUTH_ constants. What the server does not offer is refused before anything is sent."),
     "bearer_token": PropertyRow(81, "text", "w", "An OAuth 2.0 access token, for SmtpAuthenticate without a password where the type takes a token; with SMTP_AUTH_AUTOMATIC it is preferred to a password. Can be set but not read; wiped from memory on release."),
-    "auth_identity": PropertyRow(82, "text", "rw", "Whom to act as, if not as the user who logs in (authorization identity, RFC 4422). PLAIN, SCRAM, OAUTHBEARER and EXTERNAL have a place for it; no other method is used then."),
+    "auth_identity": PropertyRow(82, "text", "rw", "Whom to act as, if not as the user who logs in (authorization identity, RFC 4422). PLAIN, SCRAM, DIGEST-MD5, OAUTHBEARER, EXTERNAL and GSSAPI have a place for it; no other method is used then."),
+    "auth_methods": PropertyRow(83, "text", "rw", "With SMTP_AUTH_AUTOMATIC, the login methods that may be used, the best first, by their names on the wire separated by blanks, such as SCRAM-SHA-256 PLAIN; the first that the server offers is taken. Empty: the usual order."),
+    "auth_realm": PropertyRow(84, "text", "rw", "The realm for DIGEST-MD5, where the server names several, and the domain for NTLM, where the user name has none. Empty: the server's first, and no domain."),
     "is_connected": PropertyRow(100, "integer", "r", "1 while the client is connected, as far as it has noticed."),
     "is_extended": PropertyRow(101, "integer", "r", "1 if the server accepted EHLO, 0 if only HELO."),
     "result_code": PropertyRow(102, "integer", "r", "The three-digit code of the server's last reply; 0 if there was none."),
@@ -296,6 +306,8 @@ PROPERTIES: dict[str, PropertyRow] = {
     "transfer_time": PropertyRow(196, "integer", "r", "The milliseconds that the content of the last message took, the wait for the reply left out."),
     "transfer_rate": PropertyRow(197, "integer", "r", "SMTP_PROPERTY_TRANSFER_BYTES in a second; a time below a millisecond counts as one."),
     "version": PropertyRow(198, "text", "r", "The version of the library that is loaded."),
+    "channel_binding_exporter": PropertyRow(200, "text", "r", "The channel binding tls-exporter of the connection (RFC 9266), 64 hexadecimal digits; empty without TLS 1.3."),
+    "channel_binding_end_point": PropertyRow(201, "text", "r", "The channel binding tls-server-end-point of the connection (RFC 5929), hexadecimal digits; empty without TLS, or where the certificate's signature names no hash."),
     "proxy": PropertyRow(230, "text", "rw", "The proxy to connect through, such as socks5://user:password@host:1080, socks4a://host:1080 or http://host:3128 (SOCKS 5: RFC 1928, RFC 1929; HTTP CONNECT: RFC 9110); user and password with percent-encoding. The proxy looks host names up. Read back, the password is masked. A Unix socket is connected to without it. Empty: none."),
     "timeout_proxy": PropertyRow(231, "integer", "rw", "The limit for the proxy's answer, its own connection to the server included, in milliseconds; 0 is none."),
     "connect_address": PropertyRow(232, "text", "rw", "The IP address to connect to, or several separated by commas, instead of looking the host up; the host stays the name that the certificate must be for. Excludes PROXY. Empty: the host's."),

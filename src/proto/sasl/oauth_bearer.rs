@@ -1,21 +1,22 @@
 //! OAUTHBEARER (RFC 7628): an OAuth token in one message.
 
 use super::super::secret::Secret;
-use super::{Credentials, readable, scram::escaped};
+use super::token::{Refusal, remedy};
+use super::{Credentials, scram::escaped};
 
 /// An OAUTHBEARER login.
 #[derive(Debug)]
 pub struct OauthBearer {
     credentials: Credentials,
     sent: bool,
-    complaint: Option<String>,
+    refusal: Option<Refusal>,
 }
 
 impl OauthBearer {
     /// Begins a login.
     #[must_use]
     pub fn new(credentials: Credentials) -> Self {
-        Self { credentials, sent: false, complaint: None }
+        Self { credentials, sent: false, refusal: None }
     }
 
     /// The one message (section 3.1). Host and port are left out: only tokens
@@ -36,17 +37,29 @@ impl OauthBearer {
         if !self.sent && challenge.is_empty() {
             return Some(self.message());
         }
-        if !self.sent || self.complaint.is_some() {
+        if !self.sent || self.refusal.is_some() {
             return None;
         }
-        self.complaint = Some(readable(challenge));
+        self.refusal = Some(Refusal::parse(challenge));
         Some(Secret::new("\x01"))
     }
 
     /// Why the token was refused, in the server's words.
     #[must_use]
     pub fn complaint(&self) -> Option<&str> {
-        self.complaint.as_deref().filter(|text| !text.is_empty())
+        self.refusal.as_ref().map(|refusal| refusal.text.as_str()).filter(|text| !text.is_empty())
+    }
+
+    /// Whether another token of the same kind could help.
+    #[must_use]
+    pub fn asks_for_another(&self) -> bool {
+        self.refusal.as_ref().is_none_or(Refusal::asks_for_another)
+    }
+
+    /// What to do about a refusal.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        remedy(&self.credentials, self.refusal.as_ref().unwrap_or(&Refusal::default()))
     }
 }
 
@@ -81,7 +94,7 @@ mod tests {
         assert!(!login.step(b"").expect("the message").is_empty());
         let answer = login.step(b"{\"status\":\"invalid_token\",\"scope\":\"example_scope\"}").expect("one octet");
         assert_eq!(answer.expose(), b"\x01");
-        assert_eq!(login.complaint(), Some("{\"status\":\"invalid_token\",\"scope\":\"example_scope\"}"));
+        assert_eq!(login.complaint(), Some("status invalid_token, scope example_scope"));
         assert!(login.step(b"again").is_none());
     }
 }

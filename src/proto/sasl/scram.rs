@@ -1,9 +1,10 @@
-//! SCRAM-SHA-1 (RFC 5802) and SCRAM-SHA-256 (RFC 7677): each side proves to the
-//! other that it knows the password, which never goes over the wire. Without
-//! channel binding.
+//! SCRAM-SHA-1 (RFC 5802), SCRAM-SHA-256 (RFC 7677) and SCRAM-SHA-512: each side proves
+//! to the other that it knows the password, which never goes over the wire. The forms
+//! with -PLUS prove as well that both speak over the same TLS connection, by
+//! `tls-exporter` (RFC 9266), which TLS 1.3 gives.
 
 use super::super::secret::Secret;
-use super::{Credentials, Mechanism, readable};
+use super::{Credentials, Mechanism, NONSENSE, readable};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use ring::{digest, hmac, pbkdf2};
 use std::num::NonZeroU32;
@@ -16,9 +17,6 @@ const LEAST_ROUNDS: u32 = 4096;
 /// The most rounds accepted: a server must not make the client compute for long.
 /// Servers use up to 600,000.
 const MOST_ROUNDS: u32 = 1_000_000;
-
-/// The channel binding flag: this client has none.
-const NO_BINDING: &str = "n,";
 
 #[derive(Debug)]
 enum State {
@@ -49,7 +47,7 @@ impl Scram {
         Self { mechanism, credentials, state: State::Start, complaint: None }
     }
 
-    /// Which of the two it is.
+    /// Which of them it is.
     #[must_use]
     pub fn mechanism(&self) -> Mechanism {
         self.mechanism
@@ -75,7 +73,7 @@ impl Scram {
             State::Start if challenge.is_empty() => Ok(self.initial()),
             State::First(bare) => self.prove(&bare, challenge),
             State::Final(key, message) => self.check(&key, &message, challenge),
-            State::Start | State::Proven | State::Over => Err("it is not one of this method's"),
+            State::Start | State::Proven | State::Over => Err(NONSENSE),
         }
     }
 
@@ -91,12 +89,29 @@ impl Scram {
         self.complaint.as_deref()
     }
 
-    /// The GS2 header: no channel binding, and whom to act as.
+    /// The GS2 header: what is bound, and whom to act as. "y" says that this client
+    /// could have bound the channel and that the server did not offer it: if somebody
+    /// between them took the offer away, the server finds out (RFC 5802 section 6).
     fn header(&self) -> String {
+        let flag = match (self.mechanism.binds_channel(), &self.credentials.binding) {
+            (true, _) => "p=tls-exporter",
+            (false, Some(_)) if !self.credentials.binding_offered => "y",
+            _ => "n",
+        };
         match self.credentials.identity.as_str() {
-            "" => format!("{NO_BINDING},"),
-            identity => format!("{NO_BINDING}a={},", escaped(identity)),
+            "" => format!("{flag},,"),
+            identity => format!("{flag},a={},", escaped(identity)),
         }
+    }
+
+    /// The header, and what both ends know of the channel.
+    fn binding(&self) -> Result<String, &'static str> {
+        let header = self.header();
+        if !self.mechanism.binds_channel() {
+            return Ok(BASE64_STANDARD.encode(header));
+        }
+        let binding = self.credentials.binding.as_ref().ok_or("there is no TLS connection to bind it to")?;
+        Ok(BASE64_STANDARD.encode(Secret::joined(&[header.as_bytes(), binding.expose()]).expose()))
     }
 
     fn prove(&mut self, bare: &str, challenge: &[u8]) -> Result<Secret, &'static str> {
@@ -105,19 +120,22 @@ impl Scram {
         let password = std::str::from_utf8(password).map_err(|_| "the password is not UTF-8")?;
         let password = prepared(password).ok_or("the password cannot be used")?;
         let (keyed, plain, derived) = match self.mechanism {
-            Mechanism::ScramSha1 => {
+            Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => {
                 (hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &digest::SHA1_FOR_LEGACY_USE_ONLY, pbkdf2::PBKDF2_HMAC_SHA1)
+            }
+            Mechanism::ScramSha512 | Mechanism::ScramSha512Plus => {
+                (hmac::HMAC_SHA512, &digest::SHA512, pbkdf2::PBKDF2_HMAC_SHA512)
             }
             _ => (hmac::HMAC_SHA256, &digest::SHA256, pbkdf2::PBKDF2_HMAC_SHA256),
         };
-        let mut salted = Zeroizing::new([0; digest::SHA256_OUTPUT_LEN]);
+        let mut salted = Zeroizing::new([0; digest::SHA512_OUTPUT_LEN]);
         let salted = &mut salted[..plain.output_len()];
         pbkdf2::derive(derived, first.rounds, &first.salt, password.expose(), salted);
         let salted = hmac::Key::new(keyed, salted);
         let client_key = hmac::sign(&salted, b"Client Key");
         let stored_key = digest::digest(plain, client_key.as_ref());
         let server_key = hmac::sign(&salted, b"Server Key");
-        let binding = BASE64_STANDARD.encode(self.header());
+        let binding = self.binding()?;
         let answer = format!("c={binding},r={}", first.nonce);
         let signed = [bare.as_bytes(), challenge, answer.as_bytes()].join(&b',');
         let signature = hmac::sign(&hmac::Key::new(keyed, stored_key.as_ref()), &signed);
@@ -157,7 +175,6 @@ struct ServerFirst<'a> {
 
 impl<'a> ServerFirst<'a> {
     fn parse(challenge: &'a [u8], own_nonce: &str) -> Result<Self, &'static str> {
-        const NONSENSE: &str = "it is not one of this method's";
         let mut parts = std::str::from_utf8(challenge).map_err(|_| NONSENSE)?.split(',');
         let mut part = |name: &str| parts.next().and_then(|part| part.strip_prefix(name)).ok_or(NONSENSE);
         // An extension that must be understood ("m=") would stand here and is none of ours.

@@ -2,21 +2,22 @@
 //! (developers.google.com/gmail/imap/xoauth2-protocol) and Microsoft took over.
 
 use super::super::secret::Secret;
-use super::{Credentials, readable};
+use super::Credentials;
+use super::token::{Refusal, remedy};
 
 /// An XOAUTH2 login.
 #[derive(Debug)]
 pub struct XOauth2 {
     credentials: Credentials,
     sent: bool,
-    complaint: Option<String>,
+    refusal: Option<Refusal>,
 }
 
 impl XOauth2 {
     /// Begins a login.
     #[must_use]
     pub fn new(credentials: Credentials) -> Self {
-        Self { credentials, sent: false, complaint: None }
+        Self { credentials, sent: false, refusal: None }
     }
 
     /// The one message.
@@ -39,17 +40,29 @@ impl XOauth2 {
         if !self.sent && challenge.is_empty() {
             return Some(self.message());
         }
-        if !self.sent || self.complaint.is_some() {
+        if !self.sent || self.refusal.is_some() {
             return None;
         }
-        self.complaint = Some(readable(challenge));
+        self.refusal = Some(Refusal::parse(challenge));
         Some(Secret::default())
     }
 
     /// Why the token was refused, in the server's words.
     #[must_use]
     pub fn complaint(&self) -> Option<&str> {
-        self.complaint.as_deref().filter(|text| !text.is_empty())
+        self.refusal.as_ref().map(|refusal| refusal.text.as_str()).filter(|text| !text.is_empty())
+    }
+
+    /// Whether another token of the same kind could help.
+    #[must_use]
+    pub fn asks_for_another(&self) -> bool {
+        self.refusal.as_ref().is_none_or(Refusal::asks_for_another)
+    }
+
+    /// What to do about a refusal.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        remedy(&self.credentials, self.refusal.as_ref().unwrap_or(&Refusal::default()))
     }
 }
 
@@ -84,7 +97,7 @@ mod tests {
         let mut login = login();
         assert!(!login.message().is_empty());
         assert!(login.step(b"{\"status\":\"401\",\r\n\"scope\":\"x\"}").expect("nothing").is_empty());
-        assert_eq!(login.complaint(), Some("{\"status\":\"401\",  \"scope\":\"x\"}"));
+        assert_eq!(login.complaint(), Some("status 401, scope x"));
         assert!(login.step(b"{}").is_none(), "once is enough");
     }
 }

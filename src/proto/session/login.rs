@@ -5,7 +5,7 @@ use crate::error::{Code, Error, Phase, Result};
 use crate::proto::ledger::Pending;
 use crate::proto::limits::{MAX_AUTH_LINE, MAX_COMMAND_LINE};
 use crate::proto::moment::Moment;
-use crate::proto::sasl::{Credentials, Exchange, Mechanism};
+use crate::proto::sasl::{Credentials, Exchange, Mechanism, Objection};
 use crate::proto::secret::Secret;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
@@ -16,8 +16,10 @@ impl Session {
     ///
     /// Before anything is sent: `NOT_CONNECTED`, `INVALID_AUTHENTICATION_TYPE`,
     /// `INSECURE_CREDENTIALS`, `NO_CREDENTIALS`, `INVALID_PARAMETER`, `TOO_LONG`.
-    pub fn authenticate(&mut self, credentials: Credentials, now: Moment) -> Result<()> {
+    pub fn authenticate(&mut self, mut credentials: Credentials, now: Moment) -> Result<()> {
         self.expect_ready()?;
+        credentials.binding.clone_from(&self.binding);
+        credentials.binding_offered = self.capabilities.mechanisms.iter().any(|name| name.ends_with("-PLUS"));
         let mechanism = Mechanism::choose(&credentials, &self.capabilities.mechanisms, self.exposure())?;
         let mut exchange = Exchange::new(mechanism, credentials.clone());
         let mut line = format!("AUTH {}", mechanism.name()).into_bytes();
@@ -44,9 +46,15 @@ impl Session {
         self.since = now;
         self.mail.running = false;
         self.state = State::Auth;
+        self.wants_token = false;
         self.exchange = Some(exchange);
         self.queue_line(line.expose(), secret_from, Pending::Auth);
         Ok(())
+    }
+
+    /// Takes what binds a login to the TLS connection (`tls-exporter`, RFC 9266).
+    pub fn bind_channel(&mut self, exporter: Option<Secret>) {
+        self.binding = exporter;
     }
 
     /// Why what goes over the wire can be read by others, if it can.
@@ -96,17 +104,28 @@ impl Session {
             538 => Some("The server wants TLS before this login: use a TLS mode.".into()),
             534 => Some("The server wants another login method, or a password made for applications.".into()),
             503 => Some("The session is logged in already, or the server does not want a login here.".into()),
-            _ if exchange.mechanism().takes_token() => {
-                Some("Check the user name, and that the token is for this server and has not expired.".into())
-            }
-            _ if !exchange.mechanism().reveals_secret() && exchange.mechanism() != Mechanism::External => Some(
+            _ if exchange.mechanism().takes_token() => exchange.token_remedy(),
+            _ if exchange.mechanism().binds_channel() => Some(
+                "Check the user name and the password; if they are right, somebody may be between this client and \
+                 the server, or the server may not know tls-exporter (RFC 9266): then set SMTP_PROPERTY_AUTH_TYPE to \
+                 a SCRAM without -PLUS, if the path is one that you trust."
+                    .into(),
+            ),
+            _ if !exchange.mechanism().reveals_secret() && exchange.mechanism().takes_password() => Some(
                 "Check the user name and the password; if they are right, the server may keep them in a form that \
                  does not serve this method: then set SMTP_PROPERTY_AUTH_TYPE to SMTP_AUTH_PLAIN, over TLS."
                     .into(),
             ),
             _ => None,
         };
+        self.wants_token = code == 535 && exchange.asks_for_another_token();
         self.end_login(error);
+    }
+
+    /// Whether the last login failed because of its token, and another could help.
+    #[must_use]
+    pub fn wants_token(&self) -> bool {
+        self.wants_token
     }
 
     /// The login has failed; where a message was to go on behind it, so has that.
@@ -116,7 +135,7 @@ impl Session {
     }
 
     /// The next line of the login, or why the challenge cannot be answered.
-    fn answer_challenge(&mut self) -> std::result::Result<Secret, &'static str> {
+    fn answer_challenge(&mut self) -> std::result::Result<Secret, Objection> {
         let text = self.parser.reply().text();
         // Some servers put words where the challenge is empty.
         let challenge = BASE64_STANDARD.decode(text.trim_ascii()).unwrap_or_default();

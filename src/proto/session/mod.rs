@@ -47,7 +47,8 @@ use crate::proto::moment::Moment;
 use crate::proto::outbox::Outbox;
 use crate::proto::outcome::Outcome;
 use crate::proto::reply::ReplyParser;
-use crate::proto::sasl::{Credentials, Exchange, Mechanism};
+use crate::proto::sasl::{Credentials, Exchange, Mechanism, Objection};
+use crate::proto::secret::Secret;
 use crate::proto::timeouts::Timeouts;
 use crate::proto::trace::{Record, Trace, Wishes};
 use transaction::Transaction;
@@ -154,10 +155,14 @@ pub struct Session {
     extended: bool,
     /// `Some(verified)` once TLS is up.
     tls: Option<bool>,
+    /// What binds a login to that TLS connection.
+    binding: Option<Secret>,
     exchange: Option<Exchange>,
     /// Why the exchange was given up, if it was.
-    objection: &'static str,
+    objection: Objection,
     authenticated: Option<Mechanism>,
+    /// See [`Session::wants_token`].
+    wants_token: bool,
     mail: Transaction,
     /// How many transactions were begun.
     transactions: u32,
@@ -191,9 +196,11 @@ impl Session {
             capabilities: Capabilities::default(),
             extended: false,
             tls: None,
+            binding: None,
             exchange: None,
-            objection: "",
+            objection: Objection::default(),
             authenticated: None,
+            wants_token: false,
             mail: Transaction::default(),
             transactions: 0,
             credentials: None,
