@@ -1373,6 +1373,18 @@
  */
 #define SMTP_PROPERTY_VERSION 198
 
+/**
+ * Text, read only. The channel binding tls-exporter of the connection (RFC 9266), 64
+ * hexadecimal digits; empty without TLS 1.3.
+ */
+#define SMTP_PROPERTY_CHANNEL_BINDING_EXPORTER 200
+
+/**
+ * Text, read only. The channel binding tls-server-end-point of the connection (RFC 5929),
+ * hexadecimal digits; empty without TLS, or where the certificate's signature names no hash.
+ */
+#define SMTP_PROPERTY_CHANNEL_BINDING_END_POINT 201
+
 /** @} */
 
 /** @name SMTP_ERROR

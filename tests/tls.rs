@@ -274,6 +274,34 @@ fn authority_files_that_cannot_be_used() {
     }
 }
 
+/// Both ends have the same channel binding, and every connection has another.
+#[test]
+fn channel_bindings() {
+    let authority = Authority::new("binding");
+    let mut before = String::new();
+    for _ in 0..2 {
+        let script = vec![
+            Step::StartTls,
+            Step::Send(b"220 hi\r\n"),
+            Step::Expect(b"EHLO client.example\r\n"),
+            Step::SendBinding,
+        ];
+        let (port, server) = start(authority.server(Flaw::None), script);
+        let client = trusting(&authority);
+        client.connect_to("localhost", port, Options::SECURE_IMPLICIT.0).expect("connects");
+        let exporter = client.text(Property::ChannelBindingExporter);
+        assert_eq!((exporter.len(), client.text(Property::ResultString)), (64, exporter.clone()));
+        assert_ne!(exporter, before);
+        before = exporter;
+        // The certificate is signed with SHA-256.
+        let end_point = client.text(Property::ChannelBindingEndPoint);
+        assert_eq!(end_point, client.text(Property::CertificateFingerprint));
+        server.join().expect("no panic").expect("as scripted");
+    }
+    let client = Smtp::new();
+    assert_eq!(client.text(Property::ChannelBindingExporter) + &client.text(Property::ChannelBindingEndPoint), "");
+}
+
 /// The trace has what went through TLS as it was inside, and says when TLS was up.
 #[test]
 fn a_trace_tells_of_tls() {

@@ -299,6 +299,10 @@ properties! {
         "SMTP_PROPERTY_TRANSFER_BYTES in a second; a time below a millisecond counts as one.";
     VERSION Version 198 Text ReadOnly ""
         "The version of the library that is loaded.";
+    CHANNEL_BINDING_EXPORTER ChannelBindingExporter 200 Text ReadOnly ""
+        "The channel binding tls-exporter of the connection (RFC 9266), 64 hexadecimal digits; empty without TLS 1.3.";
+    CHANNEL_BINDING_END_POINT ChannelBindingEndPoint 201 Text ReadOnly ""
+        "The channel binding tls-server-end-point of the connection (RFC 5929), hexadecimal digits; empty without TLS, or where the certificate's signature names no hash.";
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::extended::extended_options;
 use super::property::Property;
 use crate::drive::{Connection, Spent};
 use crate::error::{Error, Phase};
-use crate::net::certificate::{Certificate, fingerprint};
+use crate::net::certificate::{Certificate, end_point, fingerprint, hexadecimal};
 use crate::net::clock::Clock;
 use crate::net::tls::TlsInfo;
 use crate::proto::{Capabilities, Envelope, Outcome, RecipientState, Reply, ReversePath, Session, queue_id};
@@ -190,6 +190,12 @@ impl Status {
             Property::CertificateFingerprint => fingerprint(&self.tls.certificate),
             Property::CertificateNames => self.certificate().names,
             Property::KeyExchange => self.tls.key_exchange.to_owned(),
+            Property::ChannelBindingExporter => {
+                self.tls.exporter.map(|octets| hexadecimal(&octets)).unwrap_or_default()
+            }
+            Property::ChannelBindingEndPoint => {
+                end_point(&self.tls.certificate).map(|octets| hexadecimal(&octets)).unwrap_or_default()
+            }
             Property::RefusedRecipients => self.refused_recipients(),
             Property::FinalReply if self.final_reply.code() == 0 => String::new(),
             Property::FinalReply => format!("{} {}", self.final_reply.code(), self.final_reply.to_record().text),

@@ -2,7 +2,7 @@
 //! came to. It is read when somebody asks, not with every connection.
 
 use crate::error::Code;
-use ring::digest::{SHA256, digest};
+use ring::digest::{SHA256, SHA384, SHA512, digest};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use x509_cert::attr::AttributeTypeAndValue;
@@ -98,7 +98,26 @@ pub fn fingerprint(der: &[u8]) -> String {
     hexadecimal(digest(&SHA256, der).as_ref())
 }
 
-fn hexadecimal(octets: &[u8]) -> String {
+/// The channel binding `tls-server-end-point`: the digest of a certificate with
+/// the hash of its own signature, where SHA-256 stands in for what is weaker
+/// (RFC 5929 section 4.1). `None` for a signature that names no hash.
+#[must_use]
+pub fn end_point(der: &[u8]) -> Option<Vec<u8>> {
+    let certificate = x509_cert::Certificate::from_der(der).ok()?;
+    let algorithm = match certificate.signature_algorithm().oid.to_string().as_str() {
+        // MD5, SHA-1 and SHA-256 with RSA; SHA-1 and SHA-256 with ECDSA.
+        "1.2.840.113549.1.1.4" | "1.2.840.113549.1.1.5" | "1.2.840.113549.1.1.11" => &SHA256,
+        "1.2.840.10045.4.1" | "1.2.840.10045.4.3.2" => &SHA256,
+        "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => &SHA384,
+        "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => &SHA512,
+        _ => return None,
+    };
+    Some(digest(algorithm, der).as_ref().to_vec())
+}
+
+/// Octets as hexadecimal digits.
+#[must_use]
+pub fn hexadecimal(octets: &[u8]) -> String {
     octets.iter().fold(String::with_capacity(octets.len() * 2), |mut text, octet| {
         let _ = write!(text, "{octet:02x}");
         text

@@ -53,6 +53,9 @@ pub struct TlsInfo {
     pub hash_bits: usize,
     /// The group of the key exchange, such as `X25519`.
     pub key_exchange: &'static str,
+    /// The channel binding `tls-exporter` (RFC 9266). TLS 1.2 has it only with an
+    /// extended master secret, and rustls does not tell of that.
+    pub exporter: Option<[u8; 32]>,
 }
 
 impl Tls {
@@ -114,7 +117,15 @@ impl Tls {
                 .negotiated_key_exchange_group()
                 .and_then(|group| group.name().as_str())
                 .unwrap_or_default(),
+            exporter: self.exporter(),
         }
+    }
+
+    fn exporter(&self) -> Option<[u8; 32]> {
+        if self.connection.protocol_version() != Some(rustls::ProtocolVersion::TLSv1_3) {
+            return None;
+        }
+        self.connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b"")).ok()
     }
 
     /// The bits of the cipher's key and of the hash.

@@ -82,6 +82,8 @@ pub enum Step {
     Expect(&'static [u8]),
     Send(&'static [u8]),
     StartTls,
+    /// The reply `250` with the channel binding of the connection.
+    SendBinding,
     /// Close without the alert that says so.
     Cut,
 }
@@ -131,6 +133,13 @@ fn play(stream: TcpStream, config: &Arc<ServerConfig>, script: &[Step]) -> Resul
                     stream.conn.complete_io(&mut stream.sock).map_err(failed)?;
                 }
                 line = Line::Tls(Box::new(stream));
+            }
+            Step::SendBinding => {
+                let Line::Tls(stream) = &mut line else { return Err("no TLS".into()) };
+                let label = b"EXPORTER-Channel-Binding";
+                let octets = stream.conn.export_keying_material([0_u8; 32], label, Some(b"")).unwrap();
+                let text: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+                stream.write_all(format!("250 {text}\r\n").as_bytes()).and_then(|()| stream.flush()).map_err(failed)?;
             }
             Step::Cut => return Ok(()),
         }

@@ -530,6 +530,8 @@ class Client:
     cipher_strength = _ReadOnlyInteger()
     hash_strength = _ReadOnlyInteger()
     key_exchange = _ReadOnlyText()
+    channel_binding_exporter = _ReadOnlyText()
+    channel_binding_end_point = _ReadOnlyText()
     secure = _ReadOnlyFlag()
 
     # The last message

@@ -278,6 +278,8 @@ PROPERTIES: dict[str, PropertyRow] = {
     "transfer_time": PropertyRow(196, "integer", "r", "The milliseconds that the content of the last message took, the wait for the reply left out."),
     "transfer_rate": PropertyRow(197, "integer", "r", "SMTP_PROPERTY_TRANSFER_BYTES in a second; a time below a millisecond counts as one."),
     "version": PropertyRow(198, "text", "r", "The version of the library that is loaded."),
+    "channel_binding_exporter": PropertyRow(200, "text", "r", "The channel binding tls-exporter of the connection (RFC 9266), 64 hexadecimal digits; empty without TLS 1.3."),
+    "channel_binding_end_point": PropertyRow(201, "text", "r", "The channel binding tls-server-end-point of the connection (RFC 5929), hexadecimal digits; empty without TLS, or where the certificate's signature names no hash."),
 }
 
 # Code: (name, class).
