@@ -6,16 +6,21 @@
 pub mod canceller;
 pub mod certificate;
 pub mod clock;
+pub mod identity;
 mod input;
 pub mod peer;
+pub mod pins;
 pub mod race;
 pub mod random;
+pub mod refused;
 pub mod resolve;
+mod roots;
 pub mod socket;
 pub mod stream;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod tls;
+pub mod tls_settings;
 pub mod trust;
 
 pub mod waker;

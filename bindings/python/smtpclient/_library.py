@@ -119,6 +119,12 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpClientRelease": (c_int32, [_CLIENT]),
     "SmtpConnect": (c_int32, [_CLIENT, c_char_p, c_uint32, c_uint32, c_uint32]),
     "SmtpAuthenticate": (c_int32, [_CLIENT, c_char_p, c_char_p]),
+    "SmtpSetData": (c_int32, [_CLIENT, c_uint32, c_void_p, c_size_t]),
+    "SmtpGetCertificate": (c_int32, [_CLIENT, c_size_t, c_void_p, c_size_t, POINTER(c_size_t)]),
+    "SmtpGetCertificateString": (
+        c_int32,
+        [_CLIENT, c_size_t, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
     "SmtpGetCapability": (c_int32, [_CLIENT, c_char_p, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
     "SmtpSendMessage": (c_int32, [_CLIENT, c_char_p, c_char_p, c_void_p, c_size_t]),
     "SmtpSendFile": (c_int32, [_CLIENT, c_char_p, c_char_p, c_char_p]),
