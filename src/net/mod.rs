@@ -6,6 +6,7 @@
 pub mod canceller;
 pub mod certificate;
 pub mod clock;
+mod hybrid;
 pub mod identity;
 mod input;
 pub mod peer;

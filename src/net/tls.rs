@@ -1,6 +1,7 @@
 //! TLS over a socket, by rustls on ring.
 
 use super::certificate::CertificateStatus;
+use super::hybrid::X25519MlKem768;
 use super::input::Input;
 use super::refused::Refused;
 use super::socket::Socket;
@@ -19,7 +20,13 @@ use std::sync::{Arc, OnceLock};
 #[must_use]
 pub fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())))
+    let made = PROVIDER.get_or_init(|| {
+        let mut provider = rustls::crypto::ring::default_provider();
+        // rustls sends a share for the first group, and for X25519 as a part of it.
+        provider.kx_groups.insert(0, &X25519MlKem768);
+        Arc::new(provider)
+    });
+    Arc::clone(made)
 }
 
 /// One TLS connection.
