@@ -1,11 +1,11 @@
 //! Our own certificate, for servers that ask for one: PEM, DER or PKCS#12, from
 //! files or memory.
 
+use super::archive;
 use super::tls_settings::Digester;
 use crate::error::{Code, Error, Phase, Result};
 use crate::proto::Secret;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use p12_keystore::{KeyStore, Pkcs12ImportPolicy};
 use pkcs8::EncryptedPrivateKeyInfoRef;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -79,6 +79,7 @@ impl IdentitySource {
         if is_der && x509_cert::Certificate::from_der(octets).is_err() {
             return self.of_archive(octets, &source).map(Some);
         }
+        refuse_old_encryption(octets, &source)?;
         let chain = if is_der {
             vec![CertificateDer::from(octets.to_vec())]
         } else {
@@ -103,15 +104,7 @@ impl IdentitySource {
     fn of_archive(&self, octets: &[u8], source: &str) -> Result<Identity> {
         let password = std::str::from_utf8(self.password.expose())
             .map_err(|_| unusable(source, "SMTP_PROPERTY_CLIENT_KEY_PASSWORD is not UTF-8"))?;
-        let store = KeyStore::from_pkcs12(octets, password, Pkcs12ImportPolicy::Strict).map_err(|error| {
-            let what = format!("it cannot be read as PKCS#12, or the password is wrong ({error})");
-            unusable(source, &what).with_remedy(PASSWORD)
-        })?;
-        let Some((_, chain)) = store.private_key_chain() else {
-            return Err(unusable(source, "the PKCS#12 file has no key with a certificate"));
-        };
-        let certificates = chain.certs().iter().map(|each| CertificateDer::from(each.as_der().to_vec())).collect();
-        Ok((certificates, PrivatePkcs8KeyDer::from(chain.key().as_der().to_vec()).into()))
+        archive::open(octets, password).map_err(|reason| unusable(source, &reason).with_remedy(PASSWORD))
     }
 
     fn key_of(&self, octets: &[u8], source: &str) -> Result<PrivateKeyDer<'static>> {
@@ -126,16 +119,16 @@ impl IdentitySource {
                 .map_err(|error| unusable(source, &format!("its encrypted key cannot be read ({error})")))?;
             return self.decrypted(&encrypted, source);
         }
-        if contains(octets, "Proc-Type: 4,ENCRYPTED") {
-            let remedy = "Turn it into PKCS#8: openssl pkcs8 -topk8 -v2 aes-256-cbc -in old.pem -out new.pem.";
-            return Err(unusable(source, "its key is encrypted in OpenSSL's old way").with_remedy(remedy));
-        }
+        refuse_old_encryption(octets, source)?;
         PrivateKeyDer::from_pem_slice(octets).map_err(|error| unusable(source, &format!("it has no key ({error})")))
     }
 
     fn decrypted(&self, encrypted: &EncryptedPrivateKeyInfoRef<'_>, source: &str) -> Result<PrivateKeyDer<'static>> {
         if self.password.is_empty() {
             return Err(unusable(source, "its key is encrypted, and there is no password").with_remedy(PASSWORD));
+        }
+        if let Some(parameters) = encrypted.encryption_algorithm.pbes2() {
+            archive::check_cost(parameters).map_err(|reason| unusable(source, &reason))?;
         }
         let der = encrypted.decrypt(self.password.expose()).map_err(|error| {
             let what = format!("its key cannot be decrypted: the password is wrong, or the cipher unknown ({error})");
@@ -160,8 +153,14 @@ pub(super) fn unusable(source: &str, reason: &str) -> Box<Error> {
     Error::new(Code::TLS_CLIENT_CERTIFICATE, Phase::Tls, what)
 }
 
-fn contains(octets: &[u8], text: &str) -> bool {
-    memchr::memmem::find(octets, text.as_bytes()).is_some()
+/// Of keys that OpenSSL encrypted with MD5 (RFC 1421), the cause would not be seen in
+/// what the reader of PEM says.
+fn refuse_old_encryption(octets: &[u8], source: &str) -> Result<()> {
+    if memchr::memmem::find(octets, b"Proc-Type: 4,ENCRYPTED").is_none() {
+        return Ok(());
+    }
+    let remedy = "Turn it into PKCS#8: openssl pkcs8 -topk8 -v2 aes-256-cbc -in old.pem -out new.pem.";
+    Err(unusable(source, "its key is encrypted in OpenSSL's old way").with_remedy(remedy))
 }
 
 /// The encrypted key of a PEM text (RFC 7468 section 11), which rustls does not look for.

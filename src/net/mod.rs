@@ -3,6 +3,7 @@
 //! The only layer that knows the operating system; nothing above it names one.
 //! [`sys`] has the few calls that the standard library and socket2 lack.
 
+mod archive;
 pub mod canceller;
 pub mod certificate;
 pub mod clock;
