@@ -214,20 +214,24 @@ def test_certificate(authority, tmp_path, case):
         assert text == smtpclient.CERTIFICATE_VALID
 
 
-def test_an_authority_with_a_weak_hash(authority, tmp_path):
-    """A chain that hangs on a signature with SHA-1."""
-    root_key = new_key(2048)
-    root = certificate(root_key, "old root", ca=True)
-    file = tmp_path / "root.pem"
-    file.write_bytes(pem_of(root))
-    key = new_key(2048)
-    try:
-        own = certificate(key, "x", (root, root_key), names=["mail.example"], digest=hashes.SHA1())
-    except Exception as error:
-        pytest.skip(f"no certificate with SHA-1 can be made: {error}")
-    with tls_server(tmp_path, [own], key) as port:
-        code, text = attempt("127.0.0.1", port, ca_file=str(file), tls_server_name="mail.example")
-    assert code in (UNTRUSTED, INVALID), text
+def test_a_certificate_signed_with_sha1(tmp_path):
+    """Made with openssl, as other tools refuse to."""
+
+    def openssl(*arguments):
+        result = subprocess.run(["openssl", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert result.returncode == 0, result.stderr
+
+    (tmp_path / "names").write_text("subjectAltName=DNS:mail.example\n")
+    for digest, expected in (("-sha256", (None,)), ("-sha1", (UNTRUSTED, INVALID))):
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=root", "-keyout", "r.key", "-out", "r.pem")
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", "-keyout", "x.key", "-out", "x.csr")
+        request = ["-in", "x.csr", "-CA", "r.pem", "-CAkey", "r.key", "-set_serial", "7", "-extfile", "names"]
+        openssl("x509", "-req", digest, *request, "-out", "x.pem")
+        own = x509.load_pem_x509_certificate((tmp_path / "x.pem").read_bytes())
+        key = serialization.load_pem_private_key((tmp_path / "x.key").read_bytes(), None)
+        with tls_server(tmp_path, [own], key) as port:
+            code, text = attempt("127.0.0.1", port, ca_file=str(tmp_path / "r.pem"), tls_server_name="mail.example")
+        assert code in expected, (digest, text)
 
 
 def encrypted(password):
