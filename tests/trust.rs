@@ -339,7 +339,8 @@ fn certificates_of_the_client() {
 
     let (_, other_key) = authority.issue("tim", |_| {});
     let other_key = file("other.pem", other_key.serialize_pem());
-    let bad: [(&dyn Fn(&Smtp), &str); 6] = [
+    type Case<'a> = (&'a dyn Fn(&Smtp), &'a str);
+    let bad: [Case<'_>; 6] = [
         (&|client| set(client, &in_pem, none), "it has no key"),
         (&|client| set(client, &in_der, none), "without a key"),
         (&|client| set(client, &key_in_pem, none), "it has no certificate"),

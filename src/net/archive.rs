@@ -1,29 +1,20 @@
 //! PKCS#12 files (RFC 7292): a certificate with its key and its issuers, under a password.
 
 use super::identity::Identity;
-use cbc::cipher::block_padding::Pkcs7;
-use cbc::cipher::{BlockCipherDecrypt, BlockModeDecrypt as _, InnerIvInit as _, KeyInit};
-use digest::block_api::BlockSizeUser;
-use digest::{Digest, FixedOutputReset, OutputSizeUser};
-use hmac::{EagerHash, Hmac, Mac as _};
-use pkcs8::pkcs5::pbes2::{Kdf, Parameters};
+use super::pbes::{self, Purpose, Read, WRONG, affordable, cipher_block, damaged, derive};
+use cbc::cipher::{BlockCipherDecrypt, KeyInit};
 use pkcs12::cms::content_info::ContentInfo;
 use pkcs12::cms::encrypted_data::EncryptedData;
-use pkcs12::kdf::{Pkcs12KeyType, derive_key_utf8};
 
 use pkcs12::pbe_params::EncryptedPrivateKeyInfo;
 use pkcs12::pfx::Pfx;
 use pkcs12::safe_bag::{SafeBag, SafeContents};
 use pkcs12::{AuthenticatedSafe, CertBag, MacData};
+use ring::{digest, hmac};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use x509_cert::der::asn1::{Any, ContextSpecific, OctetString};
-use x509_cert::der::{Decode as _, Encode as _, Reader as _, SliceReader};
+use x509_cert::der::asn1::{Any, AnyRef, ContextSpecific, OctetString, OctetStringRef};
+use x509_cert::der::{Decode as _, Encode as _};
 use x509_cert::spki::AlgorithmIdentifierOwned;
-
-type Read<T> = Result<T, String>;
-
-/// More rounds would keep a program waiting for seconds.
-const MOST_ROUNDS: i32 = 10_000_000;
 
 /// Reads a file.
 ///
@@ -136,93 +127,44 @@ fn data_of(content: &ContentInfo) -> Read<Vec<u8>> {
 }
 
 fn check_mac(data: &MacData, content: &[u8], password: &str) -> Read<()> {
-    match data.mac.algorithm.oid.to_string().as_str() {
-        "1.3.14.3.2.26" => mac::<sha1::Sha1>(data, content, password),
-        "2.16.840.1.101.3.4.2.1" => mac::<sha2::Sha256>(data, content, password),
-        "2.16.840.1.101.3.4.2.2" => mac::<sha2::Sha384>(data, content, password),
-        "2.16.840.1.101.3.4.2.3" => mac::<sha2::Sha512>(data, content, password),
-        other => Err(format!("the hash {other} is not known")),
-    }
+    let (hash, mac) = match data.mac.algorithm.oid.to_string().as_str() {
+        "1.3.14.3.2.26" => (&digest::SHA1_FOR_LEGACY_USE_ONLY, hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY),
+        "2.16.840.1.101.3.4.2.1" => (&digest::SHA256, hmac::HMAC_SHA256),
+        "2.16.840.1.101.3.4.2.2" => (&digest::SHA384, hmac::HMAC_SHA384),
+        "2.16.840.1.101.3.4.2.3" => (&digest::SHA512, hmac::HMAC_SHA512),
+        other => return Err(format!("the hash {other} is not known")),
+    };
+    let (salt, rounds) = (data.mac_salt.as_bytes(), affordable(data.iterations.try_into().unwrap_or(0))?);
+    let key = derive(hash, password, salt, rounds, Purpose::Mac, hash.output_len());
+    hmac::verify(&hmac::Key::new(mac, &key), content, data.mac.digest.as_bytes()).map_err(|_| WRONG.to_owned())
 }
-
-fn mac<D: Digest + FixedOutputReset + BlockSizeUser + EagerHash>(
-    data: &MacData,
-    content: &[u8],
-    password: &str,
-) -> Read<()>
-where
-    Hmac<D>: KeyInit + digest::Mac,
-{
-    let (salt, rounds) = (data.mac_salt.as_bytes(), affordable(data.iterations)?);
-    let length = <D as OutputSizeUser>::output_size();
-    let key = derive_key_utf8::<D>(password, salt, Pkcs12KeyType::Mac, rounds, length).map_err(damaged)?;
-    let mut mac = <Hmac<D> as KeyInit>::new_from_slice(&key).map_err(|_| "its hash cannot be used".to_owned())?;
-    mac.update(content);
-    mac.verify_slice(data.mac.digest.as_bytes()).map_err(|_| WRONG.to_owned())
-}
-
-const WRONG: &str = "the password is wrong, or the PKCS#12 file is damaged";
 
 fn decrypt(algorithm: &AlgorithmIdentifierOwned, octets: &[u8], password: &str) -> Read<Vec<u8>> {
-    let parameters = algorithm.parameters.as_ref().ok_or("its cipher has no parameters")?.to_der().map_err(damaged)?;
+    let parameters = algorithm.parameters.as_ref().ok_or("its cipher has no parameters")?;
     match algorithm.oid.to_string().as_str() {
-        "1.2.840.113549.1.5.13" => {
-            let parameters = Parameters::from_der(&parameters).map_err(damaged)?;
-            check_cost(&parameters)?;
-            parameters.decrypt(password.as_bytes(), octets).map_err(|_| WRONG.to_owned())
-        }
+        PBES2 => pbes::decrypt(parameters.into(), octets, password.as_bytes()),
         // The ciphers of old files: three-key Triple DES, and RC2 with 40 bits.
-        "1.2.840.113549.1.12.1.3" => old_cipher::<des::TdesEde3>(&parameters, octets, password, 24),
-        "1.2.840.113549.1.12.1.6" => old_cipher::<rc2::Rc2>(&parameters, octets, password, 5),
+        "1.2.840.113549.1.12.1.3" => old_cipher::<des::TdesEde3>(parameters.into(), octets, password, 24),
+        "1.2.840.113549.1.12.1.6" => old_cipher::<rc2::Rc2>(parameters.into(), octets, password, 5),
         other => Err(format!("the cipher {other} is not known")),
     }
 }
 
 fn old_cipher<C: KeyInit + BlockCipherDecrypt>(
-    parameters: &[u8],
+    parameters: AnyRef<'_>,
     octets: &[u8],
     password: &str,
     length: usize,
 ) -> Read<Vec<u8>> {
-    let mut reader = SliceReader::new(parameters).map_err(damaged)?;
-    let read = reader.sequence(|reader| {
-        let salt = OctetString::decode(reader)?;
-        Ok::<_, x509_cert::der::Error>((salt, i32::decode(reader)?))
+    let read = parameters.sequence(|reader| {
+        let salt = <&OctetStringRef>::decode(reader)?.as_bytes();
+        Ok::<_, x509_cert::der::Error>((salt, u32::decode(reader)?))
     });
     let (salt, rounds) = read.map_err(damaged)?;
     let rounds = affordable(rounds)?;
-    let derive = |kind, length| derive_key_utf8::<sha1::Sha1>(password, salt.as_bytes(), kind, rounds, length);
-    let key = derive(Pkcs12KeyType::EncryptionKey, length).map_err(damaged)?;
-    let start = derive(Pkcs12KeyType::Iv, 8).map_err(damaged)?;
-    let cipher = C::new_from_slice(&key).map_err(|_| "its key has a wrong length".to_owned())?;
-    let cipher = cbc::Decryptor::inner_iv_slice_init(cipher, &start).map_err(|_| "its cipher is odd".to_owned())?;
-    cipher.decrypt_padded_vec::<Pkcs7>(octets).map_err(|_| WRONG.to_owned())
+    let derived = |purpose, length| derive(&digest::SHA1_FOR_LEGACY_USE_ONLY, password, salt, rounds, purpose, length);
+    cipher_block::<C>(&derived(Purpose::Key, length), &derived(Purpose::Start, 8), octets)
 }
 
-/// Refuses what would take too long, or too much memory.
-///
-/// # Errors
-///
-/// If it would.
-pub(super) fn check_cost(parameters: &Parameters) -> Read<()> {
-    /// OpenSSL's own limit is 32 MiB.
-    const MOST_MEMORY: u64 = 256 * 1024 * 1024;
-    match &parameters.kdf {
-        Kdf::Pbkdf2(pbkdf2) => affordable(i32::try_from(pbkdf2.iteration_count).unwrap_or(i32::MAX)).map(drop),
-        Kdf::Scrypt(scrypt) => {
-            let memory = scrypt.cost_parameter.saturating_mul(128 * u64::from(scrypt.block_size));
-            let fits = memory <= MOST_MEMORY && scrypt.parallelization <= 16;
-            if fits { Ok(()) } else { Err("its key would cost too much memory to open".to_owned()) }
-        }
-        _ => Ok(()),
-    }
-}
-
-fn affordable(rounds: i32) -> Read<i32> {
-    let fits = (1..=MOST_ROUNDS).contains(&rounds);
-    fits.then_some(rounds).ok_or_else(|| format!("it wants {rounds} rounds of hashing, and {MOST_ROUNDS} are the most"))
-}
-
-fn damaged(error: x509_cert::der::Error) -> String {
-    format!("it is damaged ({error})")
-}
+/// The ciphers of PKCS#5.
+pub(super) const PBES2: &str = "1.2.840.113549.1.5.13";

@@ -1,12 +1,12 @@
 //! Our own certificate, for servers that ask for one: PEM, DER or PKCS#12, from
 //! files or memory.
 
-use super::archive;
+use super::archive::{self, PBES2};
+use super::pbes;
 use super::tls_settings::Digester;
 use crate::error::{Code, Error, Phase, Result};
 use crate::proto::Secret;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use pkcs8::EncryptedPrivateKeyInfoRef;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use x509_cert::der::Decode as _;
@@ -109,32 +109,31 @@ impl IdentitySource {
 
     fn key_of(&self, octets: &[u8], source: &str) -> Result<PrivateKeyDer<'static>> {
         if octets.first() == Some(&0x30) {
-            if let Ok(encrypted) = EncryptedPrivateKeyInfoRef::try_from(octets) {
-                return self.decrypted(&encrypted, source);
+            if pbes::encrypted_key(octets).is_some() {
+                return self.decrypted(octets, source);
             }
             return PrivateKeyDer::try_from(octets.to_vec()).map_err(|reason| unusable(source, reason));
         }
         if let Some(der) = encrypted_section(octets) {
-            let encrypted = EncryptedPrivateKeyInfoRef::try_from(der.as_slice())
-                .map_err(|error| unusable(source, &format!("its encrypted key cannot be read ({error})")))?;
-            return self.decrypted(&encrypted, source);
+            return self.decrypted(&der, source);
         }
         refuse_old_encryption(octets, source)?;
         PrivateKeyDer::from_pem_slice(octets).map_err(|error| unusable(source, &format!("it has no key ({error})")))
     }
 
-    fn decrypted(&self, encrypted: &EncryptedPrivateKeyInfoRef<'_>, source: &str) -> Result<PrivateKeyDer<'static>> {
+    fn decrypted(&self, der: &[u8], source: &str) -> Result<PrivateKeyDer<'static>> {
         if self.password.is_empty() {
             return Err(unusable(source, "its key is encrypted, and there is no password").with_remedy(PASSWORD));
         }
-        if let Some(parameters) = encrypted.encryption_algorithm.pbes2() {
-            archive::check_cost(parameters).map_err(|reason| unusable(source, &reason))?;
-        }
-        let der = encrypted.decrypt(self.password.expose()).map_err(|error| {
-            let what = format!("its key cannot be decrypted: the password is wrong, or the cipher unknown ({error})");
-            unusable(source, &what).with_remedy(PASSWORD)
-        })?;
-        Ok(PrivatePkcs8KeyDer::from(der.as_bytes().to_vec()).into())
+        let opened = match pbes::encrypted_key(der) {
+            Some((cipher, parameters, octets)) if cipher.to_string() == PBES2 => {
+                pbes::decrypt(parameters, octets, self.password.expose())
+            }
+            Some((cipher, ..)) => Err(format!("the cipher {cipher} is not known")),
+            None => Err("its encrypted key cannot be read".to_owned()),
+        };
+        let opened = opened.map_err(|reason| unusable(source, &reason).with_remedy(PASSWORD))?;
+        Ok(PrivatePkcs8KeyDer::from(opened).into())
     }
 }
 

@@ -10,6 +10,7 @@ pub mod clock;
 mod hybrid;
 pub mod identity;
 mod input;
+mod pbes;
 pub mod peer;
 pub mod pins;
 pub mod race;

@@ -158,6 +158,12 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
+impl From<Box<Refused>> for rustls::Error {
+    fn from(refused: Box<Refused>) -> Self {
+        (*refused).into()
+    }
+}
+
 impl From<Refused> for rustls::Error {
     fn from(refused: Refused) -> Self {
         Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))

@@ -112,7 +112,7 @@ impl Tls {
             }
             (Policy::Ignore, None) => Some("the check is switched off".to_owned()),
             (Policy::Ignore, Some(refused)) => Some(format!("the check is switched off; it would say: {refused}")),
-            (_, refusal) => refusal.as_ref().map(Refused::to_string),
+            (_, refusal) => refusal.as_ref().map(ToString::to_string),
         };
         let (cipher_bits, hash_bits) = self.strength();
         Ok(TlsInfo {

@@ -96,9 +96,9 @@ impl Trust {
     /// # Errors
     ///
     /// Why it is not good.
-    pub fn judge(&self, chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> std::result::Result<(), Refused> {
+    pub fn judge(&self, chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> std::result::Result<(), Box<Refused>> {
         let Some((end_entity, intermediates)) = chain.split_first() else {
-            return Err(Refused::without_certificate(name));
+            return Err(Box::new(Refused::without_certificate(name)));
         };
         self.judge.chain(end_entity, intermediates, name, UnixTime::now())
     }
@@ -168,18 +168,18 @@ impl Judge {
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         now: UnixTime,
-    ) -> std::result::Result<(), Refused> {
+    ) -> std::result::Result<(), Box<Refused>> {
         let verdict = match &self.verifiers {
             Ok(verifiers) => verifiers.iter().try_for_each(|verifier| {
                 verifier.verify_server_cert(end_entity, intermediates, name, &[], now).map(drop)
             }),
             Err(reason) => Err(rustls::Error::General(reason.clone())),
         };
-        verdict.map_err(|error| Refused::new(error, end_entity, name))
+        verdict.map_err(|error| Box::new(Refused::new(error, end_entity, name)))
     }
 
-    fn pins(&self, end_entity: &CertificateDer<'_>, name: &ServerName<'_>) -> std::result::Result<(), Refused> {
-        self.pins.check(end_entity).map_err(|found| Refused::of_pins(found, end_entity, name))
+    fn pins(&self, end_entity: &CertificateDer<'_>, name: &ServerName<'_>) -> std::result::Result<(), Box<Refused>> {
+        self.pins.check(end_entity).map_err(|found| Box::new(Refused::of_pins(found, end_entity, name)))
     }
 }
 
