@@ -317,6 +317,22 @@
 
 /** @} */
 
+/** @name SMTP_TLS_VERSION
+ *  Values of SMTP_PROPERTY_TLS_MIN_VERSION and SMTP_PROPERTY_TLS_MAX_VERSION.
+ *  @{ */
+
+/**
+ * TLS 1.2 (RFC 5246).
+ */
+#define SMTP_TLS_VERSION_1_2 771
+
+/**
+ * TLS 1.3 (RFC 8446).
+ */
+#define SMTP_TLS_VERSION_1_3 772
+
+/** @} */
+
 /** @name SMTP_AUTH
  *  Values of SMTP_PROPERTY_AUTH_TYPE: how to log in.
  *  @{ */
@@ -865,7 +881,7 @@
 
 /**
  * Text, default empty. The path of a PEM file with the authorities to trust instead of the
- * system's. Empty: the system's.
+ * system's. Empty, as CA_FOLDER and CA_DATA: the system's.
  */
 #define SMTP_PROPERTY_CA_FILE 7
 
@@ -1086,6 +1102,87 @@
  * Integer, default 0. INSECURE: 1 shows passwords in the trace and in events as they are sent.
  */
 #define SMTP_PROPERTY_INSECURE_TRACE_SECRETS 63
+
+/**
+ * Integer, default 771. The least version of TLS, one of the SMTP_TLS_VERSION_ constants; above
+ * TLS_MAX_VERSION, SmtpConnect refuses it.
+ */
+#define SMTP_PROPERTY_TLS_MIN_VERSION 64
+
+/**
+ * Integer, default 772. The highest version of TLS, one of the SMTP_TLS_VERSION_ constants.
+ */
+#define SMTP_PROPERTY_TLS_MAX_VERSION 65
+
+/**
+ * Text, default empty. The name that the server's certificate must be for, a host name or
+ * address, also told to the server (SNI). Empty: the host that was connected to.
+ */
+#define SMTP_PROPERTY_TLS_SERVER_NAME 66
+
+/**
+ * Text, default empty. The path of a folder whose PEM files have the authorities to trust
+ * instead of the system's. CA_FILE, CA_FOLDER and CA_DATA are taken together.
+ */
+#define SMTP_PROPERTY_CA_FOLDER 67
+
+/**
+ * Text, default empty. The authorities to trust instead of the system's, as the text of a PEM
+ * file.
+ */
+#define SMTP_PROPERTY_CA_DATA 68
+
+/**
+ * Text, default empty. The path of a file with this client's certificate, for servers that ask
+ * for one, and those of its issuers: PEM, DER or PKCS#12, told apart by what is in it. Empty:
+ * none.
+ */
+#define SMTP_PROPERTY_CLIENT_CERTIFICATE 69
+
+/**
+ * Text, default empty. The path of a file with the key of that certificate: PEM or DER; PKCS#8
+ * may be encrypted. Empty: it is in the same file.
+ */
+#define SMTP_PROPERTY_CLIENT_KEY 70
+
+/**
+ * Text, write only. The password of the key, or of the PKCS#12 file. Can be set but not read;
+ * wiped from memory on release.
+ */
+#define SMTP_PROPERTY_CLIENT_KEY_PASSWORD 71
+
+/**
+ * Text, write only. What a file of CLIENT_CERTIFICATE would have in it, instead of one; DER and
+ * PKCS#12 by SmtpSetData. Can be set but not read.
+ */
+#define SMTP_PROPERTY_CLIENT_CERTIFICATE_DATA 72
+
+/**
+ * Text, write only. What a file of CLIENT_KEY would have in it, instead of one; DER by
+ * SmtpSetData. Can be set but not read; wiped from memory on release.
+ */
+#define SMTP_PROPERTY_CLIENT_KEY_DATA 73
+
+/**
+ * Text, default empty. The only certificates accepted, one a line: sha256: and the hexadecimal
+ * digest of a certificate, or sha256// and the Base64 digest of a public key
+ * (SubjectPublicKeyInfo). Compared with the server's own certificate in every mode, besides all
+ * other checks. Empty: any.
+ */
+#define SMTP_PROPERTY_TLS_PINS 74
+
+/**
+ * Integer, default 1. 1 lets a connection resume the TLS session of an earlier one of this
+ * process, if that was to the same server with the same settings, which saves time.
+ */
+#define SMTP_PROPERTY_TLS_RESUMPTION 75
+
+/**
+ * Text, default empty. The path of a file with revocation lists, PEM or DER, one at least of
+ * the authority that issued the server's certificate: a certificate on a list is refused, and
+ * one without a list too, with another error. Empty: revocation is not looked at.
+ */
+#define SMTP_PROPERTY_CRL_FILE 76
 
 /**
  * Integer, default -1. How to log in, one of the SMTP_AUTH_ constants. What the server does not
@@ -1518,6 +1615,23 @@
  * hexadecimal digits; empty without TLS, or where the certificate's signature names no hash.
  */
 #define SMTP_PROPERTY_CHANNEL_BINDING_END_POINT 201
+
+/**
+ * Integer, read only. 1 if the connection resumed the TLS session of an earlier one.
+ */
+#define SMTP_PROPERTY_TLS_RESUMED 202
+
+/**
+ * Integer, read only. How many certificates the server sent, its own and those of its issuers;
+ * see SmtpGetCertificate.
+ */
+#define SMTP_PROPERTY_CERTIFICATE_COUNT 203
+
+/**
+ * Text, read only. The pin of the key of the server's certificate, as SMTP_PROPERTY_TLS_PINS
+ * takes it: sha256// and Base64.
+ */
+#define SMTP_PROPERTY_CERTIFICATE_PIN 204
 
 /**
  * Text, default empty. The proxy to connect through, such as socks5://user:password@host:1080,
@@ -1973,6 +2087,36 @@
  * again.
  */
 #define SMTP_ERROR_TLS_BROKEN ((int32_t)(-2147200248))  /* 0x80045308 */
+
+/**
+ * The certificate is none of those that are pinned. If the server has a new key, as its
+ * operator can tell, set SMTP_PROPERTY_TLS_PINS anew; else somebody may be in between.
+ */
+#define SMTP_ERROR_TLS_PIN_MISMATCH ((int32_t)(-2147200247))  /* 0x80045309 */
+
+/**
+ * Whether the certificate was revoked cannot be told. Get a current revocation list of the
+ * certificate's authority, and name it with SMTP_PROPERTY_CRL_FILE.
+ */
+#define SMTP_ERROR_TLS_REVOCATION_UNKNOWN ((int32_t)(-2147200246))  /* 0x8004530A */
+
+/**
+ * The revocation list cannot be used. Give the path of a readable file with revocation lists,
+ * in PEM or DER form.
+ */
+#define SMTP_ERROR_TLS_CRL_FILE ((int32_t)(-2147200245))  /* 0x8004530B */
+
+/**
+ * The client's own certificate or its key cannot be used. Check the file, the key that belongs
+ * to it, and its password; the message says which.
+ */
+#define SMTP_ERROR_TLS_CLIENT_CERTIFICATE ((int32_t)(-2147200244))  /* 0x8004530C */
+
+/**
+ * The server wants a certificate of the client. Set SMTP_PROPERTY_CLIENT_CERTIFICATE and, if it
+ * is not in the same file, SMTP_PROPERTY_CLIENT_KEY.
+ */
+#define SMTP_ERROR_TLS_CLIENT_CERTIFICATE_REQUIRED ((int32_t)(-2147200243))  /* 0x8004530D */
 
 /**
  * The library has a defect. Please report it with the message; release this client and create a
@@ -2511,6 +2655,65 @@ int32_t SmtpGetCapability(const struct SmtpClient *client,
  * Threads: any, also while a call runs and from within a callback. Since 0.1.
  */
 int32_t SmtpGetExtendedOptions(const struct SmtpClient *client, uint64_t *options);
+
+/**
+ * Sets a property to octets that need not be a text: SMTP_PROPERTY_CLIENT_CERTIFICATE_DATA,
+ * SMTP_PROPERTY_CLIENT_KEY_DATA or SMTP_PROPERTY_CLIENT_KEY_PASSWORD.
+ *
+ * @param client    the client
+ * @param property  one of these
+ * @param data      the octets, copied; NULL with length 0 clears it
+ * @param length    their number, or SMTP_NUL_TERMINATED
+ * @return 0, or SMTP_ERROR_UNKNOWN_PROPERTY, SMTP_ERROR_NULL_POINTER, SMTP_ERROR_INVALID_PARAMETER
+ *
+ * Threads: any; waits for its turn. Takes effect with the next connection. Since 0.1.
+ */
+int32_t SmtpSetData(struct SmtpClient *client, uint32_t property, const void *data, size_t length);
+
+/**
+ * One of the certificates that the server sent, in DER form (X.509). Their number
+ * is SMTP_PROPERTY_CERTIFICATE_COUNT.
+ *
+ * @param client    the client
+ * @param index     0 for the server's own, then those of its issuers as it sent them
+ * @param buffer    room for it; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the certificate; may be NULL
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER if there is none of this number;
+ *         SMTP_ERROR_BUFFER_TOO_SMALL, with the buffer untouched
+ *
+ * Threads: any, also while a call runs and from within a callback. A failure
+ * leaves the client's last error as it is. Since 0.1.
+ */
+int32_t SmtpGetCertificate(const struct SmtpClient *client,
+                           size_t index,
+                           void *buffer,
+                           size_t capacity,
+                           size_t *length);
+
+/**
+ * What one of the certificates that the server sent says of itself.
+ *
+ * @param client    the client
+ * @param index     0 for the server's own, then those of its issuers as it sent them
+ * @param property  what to tell, one of SMTP_PROPERTY_CERTIFICATE_SUBJECT, _ISSUER, _ISSUED,
+ *                  _EXPIRES, _FINGERPRINT, _NAMES and _PIN
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER if there is none of this number;
+ *         SMTP_ERROR_UNKNOWN_PROPERTY; SMTP_ERROR_BUFFER_TOO_SMALL, with the
+ *         buffer filled with as much as fits and terminated
+ *
+ * Threads: any, also while a call runs and from within a callback. A failure
+ * leaves the client's last error as it is. Since 0.1.
+ */
+int32_t SmtpGetCertificateString(const struct SmtpClient *client,
+                                 size_t index,
+                                 uint32_t property,
+                                 char *buffer,
+                                 size_t capacity,
+                                 size_t *length);
 
 /**
  * Sends a finished message to one or many recipients.

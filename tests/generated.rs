@@ -12,6 +12,7 @@ use smtpclient::error::{Class, Phase, TABLE as ERRORS};
 use smtpclient::ffi::{SMTP_ABI_VERSION, SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY};
 use smtpclient::net::certificate::CertificateStatus;
 use smtpclient::net::local::Family;
+use smtpclient::net::tls_settings::TlsVersion;
 use smtpclient::proto::{DELIVERIES, Outcome, RecipientState, Security};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -87,6 +88,14 @@ fn groups() -> Vec<Group> {
             PROTOCOLS
                 .iter()
                 .map(|(name, value, doc, _)| ((*name).to_owned(), i64::from(*value), (*doc).to_owned()))
+                .collect(),
+        ),
+        group(
+            "SMTP_TLS_VERSION_",
+            "Values of SMTP_PROPERTY_TLS_MIN_VERSION and SMTP_PROPERTY_TLS_MAX_VERSION.",
+            TlsVersion::ALL
+                .iter()
+                .map(|(version, name, doc)| ((*name).to_owned(), *version as i64, (*doc).to_owned()))
                 .collect(),
         ),
         group(
@@ -323,6 +332,7 @@ fn header() -> String {
         "version",
         "client",
         "capability",
+        "certificate",
         "send",
         "stepwise",
         "submit",

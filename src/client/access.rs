@@ -3,6 +3,8 @@
 use super::core::Client;
 use super::live::Transfer;
 use super::property::{Access, Kind, Property, Row};
+use super::status::certificate_text;
+use super::tls::set_tls_data;
 use super::wishes::check_keyword;
 use crate::error::{Code, Error, Result, ServerReply};
 use crate::proto::RecipientState;
@@ -89,6 +91,48 @@ impl Client {
         let shared = self.shared.lock();
         let value = shared.settings.text(row.property).map(str::to_owned);
         value.or_else(|| shared.status.text(row.property)).ok_or_else(|| unknown(id, Kind::Text))
+    }
+
+    /// Sets what need not be a text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::set_text`].
+    pub fn set_data(&self, id: u32, value: &[u8]) -> Result<()> {
+        let row = writable(id, Kind::Text)?;
+        self.when_free(|_| match set_tls_data(&mut self.shared.lock().settings.tls, row.property, value) {
+            true => Ok(()),
+            false => {
+                let what = format!("{} is a text, not octets", row.name);
+                Err(Error::caller(Code::UNKNOWN_PROPERTY, what).with_remedy("Set it with SmtpSetString."))
+            }
+        })
+    }
+
+    /// One of the certificates that the server sent, in DER form.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER` if there is none of this number.
+    pub fn certificate(&self, index: usize) -> Result<Vec<u8>> {
+        let shared = self.shared.lock();
+        shared.status.chain().nth(index).map(<[u8]>::to_vec).ok_or_else(|| {
+            let what = format!("there is no certificate {index}: the server sent {}", shared.status.chain().count());
+            Error::caller(Code::INVALID_PARAMETER, what)
+        })
+    }
+
+    /// What one of them says of itself.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_PARAMETER` if there is none of this number, `UNKNOWN_PROPERTY`.
+    pub fn certificate_text(&self, index: usize, id: u32) -> Result<String> {
+        let row = readable(id, Kind::Text)?;
+        certificate_text(&self.certificate(index)?, row.property).ok_or_else(|| {
+            let what = format!("{} is not about a certificate", row.name);
+            Error::caller(Code::UNKNOWN_PROPERTY, what)
+        })
     }
 
     /// What the server says of an extension.

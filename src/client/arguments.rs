@@ -6,7 +6,6 @@ use crate::drive::Plan;
 use crate::error::{Code, Error, Result};
 use crate::net::resolve::literal;
 use crate::proto::{Envelope, HostName, Mailbox, ReversePath, Security, split_list, to_ascii};
-use std::path::PathBuf;
 
 /// What a message is sent with.
 pub struct Arguments<'a> {
@@ -152,6 +151,7 @@ fn common_plan(settings: &Settings, options: Options) -> Result<Plan> {
         "" => None,
         name => Some(HostName::parse(name)?),
     };
+    settings.tls.check()?;
     Ok(Plan {
         host: String::new(),
         path: None,
@@ -166,7 +166,7 @@ fn common_plan(settings: &Settings, options: Options) -> Result<Plan> {
         lmtp: options.has(Options::LMTP),
         extended: !options.has(Options::BASIC),
         security: Security::None,
-        ca_file: (!settings.ca_file.is_empty()).then(|| PathBuf::from(&settings.ca_file)),
+        tls: settings.tls.clone(),
         insecure_skip_verify: settings.insecure_skip_verify || options.has(Options::TRUSTEDSITE),
         insecure_auth: settings.insecure_auth,
         withheld: settings.wishes.disabled().collect(),

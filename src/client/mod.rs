@@ -20,6 +20,7 @@ mod status;
 mod stepwise;
 mod submit;
 mod teller;
+mod tls;
 mod tracer;
 mod turn;
 mod wishes;

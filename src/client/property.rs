@@ -82,7 +82,7 @@ properties! {
     TLS_MODE TlsMode 6 Integer ReadWrite "0"
         "How to use TLS, one of the SMTP_TLS_ constants, unless the options of SmtpConnect say otherwise (RFC 3207, RFC 8314).";
     CA_FILE CaFile 7 Text ReadWrite ""
-        "The path of a PEM file with the authorities to trust instead of the system's. Empty: the system's.";
+        "The path of a PEM file with the authorities to trust instead of the system's. Empty, as CA_FOLDER and CA_DATA: the system's.";
     LOCAL_NAME LocalName 8 Text ReadWrite ""
         "The name to greet the server with (EHLO), a domain name or address literal. Empty: this machine's name if it is a full one, else the address of the connection (RFC 5321 section 4.1.4).";
     INSECURE_AUTH InsecureAuth 9 Integer ReadWrite "0"
@@ -153,6 +153,32 @@ properties! {
         "What the trace has besides, SMTP_TRACE_ bits.";
     INSECURE_TRACE_SECRETS InsecureTraceSecrets 63 Integer ReadWrite "0"
         "INSECURE: 1 shows passwords in the trace and in events as they are sent.";
+    TLS_MIN_VERSION TlsMinVersion 64 Integer ReadWrite "771"
+        "The least version of TLS, one of the SMTP_TLS_VERSION_ constants; above TLS_MAX_VERSION, SmtpConnect refuses it.";
+    TLS_MAX_VERSION TlsMaxVersion 65 Integer ReadWrite "772"
+        "The highest version of TLS, one of the SMTP_TLS_VERSION_ constants.";
+    TLS_SERVER_NAME TlsServerName 66 Text ReadWrite ""
+        "The name that the server's certificate must be for, a host name or address, also told to the server (SNI). Empty: the host that was connected to.";
+    CA_FOLDER CaFolder 67 Text ReadWrite ""
+        "The path of a folder whose PEM files have the authorities to trust instead of the system's. CA_FILE, CA_FOLDER and CA_DATA are taken together.";
+    CA_DATA CaData 68 Text ReadWrite ""
+        "The authorities to trust instead of the system's, as the text of a PEM file.";
+    CLIENT_CERTIFICATE ClientCertificate 69 Text ReadWrite ""
+        "The path of a file with this client's certificate, for servers that ask for one, and those of its issuers: PEM, DER or PKCS#12, told apart by what is in it. Empty: none.";
+    CLIENT_KEY ClientKey 70 Text ReadWrite ""
+        "The path of a file with the key of that certificate: PEM or DER; PKCS#8 may be encrypted. Empty: it is in the same file.";
+    CLIENT_KEY_PASSWORD ClientKeyPassword 71 Text WriteOnly ""
+        "The password of the key, or of the PKCS#12 file. Can be set but not read; wiped from memory on release.";
+    CLIENT_CERTIFICATE_DATA ClientCertificateData 72 Text WriteOnly ""
+        "What a file of CLIENT_CERTIFICATE would have in it, instead of one; DER and PKCS#12 by SmtpSetData. Can be set but not read.";
+    CLIENT_KEY_DATA ClientKeyData 73 Text WriteOnly ""
+        "What a file of CLIENT_KEY would have in it, instead of one; DER by SmtpSetData. Can be set but not read; wiped from memory on release.";
+    TLS_PINS TlsPins 74 Text ReadWrite ""
+        "The only certificates accepted, one a line: sha256: and the hexadecimal digest of a certificate, or sha256// and the Base64 digest of a public key (SubjectPublicKeyInfo). Compared with the server's own certificate in every mode, besides all other checks. Empty: any.";
+    TLS_RESUMPTION TlsResumption 75 Integer ReadWrite "1"
+        "1 lets a connection resume the TLS session of an earlier one of this process, if that was to the same server with the same settings, which saves time.";
+    CRL_FILE CrlFile 76 Text ReadWrite ""
+        "The path of a file with revocation lists, PEM or DER, one at least of the authority that issued the server's certificate: a certificate on a list is refused, and one without a list too, with another error. Empty: revocation is not looked at.";
     AUTH_TYPE AuthType 80 Integer ReadWrite "-1"
         "How to log in, one of the SMTP_AUTH_ constants. What the server does not offer is refused before anything is sent.";
     BEARER_TOKEN BearerToken 81 Text WriteOnly ""
@@ -307,6 +333,12 @@ properties! {
         "The channel binding tls-exporter of the connection (RFC 9266), 64 hexadecimal digits; empty without TLS 1.3.";
     CHANNEL_BINDING_END_POINT ChannelBindingEndPoint 201 Text ReadOnly ""
         "The channel binding tls-server-end-point of the connection (RFC 5929), hexadecimal digits; empty without TLS, or where the certificate's signature names no hash.";
+    TLS_RESUMED TlsResumed 202 Integer ReadOnly "0"
+        "1 if the connection resumed the TLS session of an earlier one.";
+    CERTIFICATE_COUNT CertificateCount 203 Integer ReadOnly "0"
+        "How many certificates the server sent, its own and those of its issuers; see SmtpGetCertificate.";
+    CERTIFICATE_PIN CertificatePin 204 Text ReadOnly ""
+        "The pin of the key of the server's certificate, as SMTP_PROPERTY_TLS_PINS takes it: sha256// and Base64.";
     PROXY Proxy 230 Text ReadWrite ""
         "The proxy to connect through, such as socks5://user:password@host:1080, socks4a://host:1080 or http://host:3128 (SOCKS 5: RFC 1928, RFC 1929; HTTP CONNECT: RFC 9110); user and password with percent-encoding. The proxy looks host names up. Read back, the password is masked. A Unix socket is connected to without it. Empty: none.";
     TIMEOUT_PROXY TimeoutProxy 231 Integer ReadWrite "60000"

@@ -4,9 +4,11 @@ use super::login::{auth_type_number, parse_auth_type, parse_methods};
 use super::network::Network;
 use super::options::Options;
 use super::property::Property;
+use super::tls::{has_lines, set_tls_integer, set_tls_text, tls_integer, tls_text};
 use super::tracer::{CONTENT, HEX, TraceSettings};
 use super::wishes::Wishes;
 use crate::error::{Code, Error, Result};
+use crate::net::tls_settings::TlsSettings;
 use crate::proto::sasl::Mechanism;
 use crate::proto::{Delivery, HostName, ParameterList, Secret, Security, Timeouts, check_envelope_id};
 
@@ -26,7 +28,7 @@ pub(super) struct Settings {
     pub(super) auth_realm: String,
     pub(super) options: Options,
     pub(super) security: Security,
-    pub(super) ca_file: String,
+    pub(super) tls: TlsSettings,
     pub(super) local_name: String,
     pub(super) insecure_auth: bool,
     pub(super) insecure_skip_verify: bool,
@@ -79,9 +81,13 @@ impl Settings {
     pub(super) fn set_text(&mut self, property: Property, name: &str, value: &str) -> Result<()> {
         if let Some(bad) = value.chars().find(|c| c.is_control())
             && !matches!(property, Property::Password | Property::BearerToken)
+            && !has_lines(property)
         {
             let what = format!("the value of {name} has the control character U+{:04X}", u32::from(bad));
             return Err(Error::caller(Code::INVALID_PARAMETER, what));
+        }
+        if let Some(set) = set_tls_text(&mut self.tls, property, value) {
+            return set;
         }
         match property {
             Property::Host => value.clone_into(&mut self.host),
@@ -94,7 +100,6 @@ impl Settings {
                 value.clone_into(&mut self.auth_methods_text);
             }
             Property::AuthRealm => value.clone_into(&mut self.auth_realm),
-            Property::CaFile => value.clone_into(&mut self.ca_file),
             Property::LocalName => {
                 if !value.is_empty() {
                     HostName::parse(value)?;
@@ -124,12 +129,14 @@ impl Settings {
             Property::AuthIdentity => &self.auth_identity,
             Property::AuthMethods => &self.auth_methods_text,
             Property::AuthRealm => &self.auth_realm,
-            Property::CaFile => &self.ca_file,
             Property::LocalName => &self.local_name,
             Property::EnvelopeId => &self.envelope_id,
             Property::MailParameters => self.mail_parameters.as_str(),
             Property::TraceFile => &self.trace.file,
-            _ => return self.network.text(property).or_else(|| self.wishes.text(property)),
+            _ => {
+                let others = || self.wishes.text(property).or_else(|| tls_text(&self.tls, property));
+                return self.network.text(property).or_else(others);
+            }
         })
     }
 
@@ -140,6 +147,9 @@ impl Settings {
         };
         let set = self.network.set_integer(property, name, value);
         if let Some(set) = set.or_else(|| self.wishes.set_integer(property, name, value)) {
+            return set;
+        }
+        if let Some(set) = set_tls_integer(&mut self.tls, property, name, value) {
             return set;
         }
         match property {
@@ -213,7 +223,8 @@ impl Settings {
             Property::InsecureTraceSecrets => i64::from(self.trace.secrets),
             _ => {
                 let limit = || self.clone().limit_mut(property).map(|limit| i64::from(*limit));
-                return self.network.integer(property).or_else(|| self.wishes.integer(property)).or_else(limit);
+                let others = || self.wishes.integer(property).or_else(|| tls_integer(&self.tls, property));
+                return self.network.integer(property).or_else(others).or_else(limit);
             }
         })
     }

@@ -7,6 +7,7 @@ use crate::drive::{Connection, Spent};
 use crate::error::{Error, Phase};
 use crate::net::certificate::{Certificate, end_point, fingerprint, hexadecimal};
 use crate::net::clock::Clock;
+use crate::net::pins::pin_of;
 use crate::net::tls::TlsInfo;
 use crate::proto::{Capabilities, Envelope, Outcome, RecipientState, Reply, ReversePath, Session, queue_id};
 use std::sync::Arc;
@@ -200,13 +201,6 @@ impl Status {
             Property::TlsProtocol => self.tls.protocol.to_owned(),
             Property::TlsCipher => self.tls.cipher.clone(),
             Property::TlsObjection => self.tls.objection.clone().unwrap_or_default(),
-            Property::CertificateSubject => self.certificate().subject,
-            Property::CertificateIssuer => self.certificate().issuer,
-            Property::CertificateIssued => self.certificate().issued,
-            Property::CertificateExpires => self.certificate().expires,
-            Property::CertificateFingerprint if self.tls.certificate.is_empty() => String::new(),
-            Property::CertificateFingerprint => fingerprint(&self.tls.certificate),
-            Property::CertificateNames => self.certificate().names,
             Property::KeyExchange => self.tls.key_exchange.to_owned(),
             Property::ChannelBindingExporter => {
                 self.tls.exporter.map(|octets| hexadecimal(&octets)).unwrap_or_default()
@@ -227,7 +221,7 @@ impl Status {
             Property::Version => env!("CARGO_PKG_VERSION").to_owned(),
             Property::ErrorJson => error.map(Error::to_json).unwrap_or_default(),
             Property::ErrorRemedy => error.map(|error| error.remedy().to_owned()).unwrap_or_default(),
-            _ => return None,
+            _ => return certificate_text(&self.tls.certificate, property),
         })
     }
 
@@ -243,6 +237,8 @@ impl Status {
             Property::CertificateStatus => self.tls.status as i64,
             Property::CipherStrength => i64::try_from(self.tls.cipher_bits).unwrap_or(i64::MAX),
             Property::HashStrength => i64::try_from(self.tls.hash_bits).unwrap_or(i64::MAX),
+            Property::TlsResumed => i64::from(self.tls.resumed),
+            Property::CertificateCount => i64::try_from(self.chain().count()).unwrap_or(i64::MAX),
             Property::Secure => i64::from(self.connected && !self.tls.protocol.is_empty()),
             Property::Outcome => self.outcome as i64,
             Property::SafeToRetry => i64::from(self.outcome.safe_to_retry()),
@@ -265,8 +261,10 @@ impl Status {
         })
     }
 
-    fn certificate(&self) -> Certificate {
-        Certificate::read(&self.tls.certificate)
+    /// The certificates that the server sent, its own first.
+    pub(super) fn chain(&self) -> impl Iterator<Item = &[u8]> {
+        let own = Some(self.tls.certificate.as_slice()).filter(|der| !der.is_empty());
+        own.into_iter().chain(self.tls.issuers.iter().map(Vec::as_slice))
     }
 
     fn cost(&self, property: Property) -> Option<i64> {
@@ -312,6 +310,23 @@ impl Status {
         }
         queue_id(&self.final_reply.to_record().text).unwrap_or_default().to_owned()
     }
+}
+
+/// What a certificate in DER form says of itself, nothing if there is none; `None` if
+/// the property is not about that.
+pub(super) fn certificate_text(der: &[u8], property: Property) -> Option<String> {
+    let read = || Certificate::read(der);
+    Some(match property {
+        Property::CertificateSubject => read().subject,
+        Property::CertificateIssuer => read().issuer,
+        Property::CertificateIssued => read().issued,
+        Property::CertificateExpires => read().expires,
+        Property::CertificateFingerprint if der.is_empty() => String::new(),
+        Property::CertificateFingerprint => fingerprint(der),
+        Property::CertificateNames => read().names,
+        Property::CertificatePin => pin_of(der),
+        _ => return None,
+    })
 }
 
 /// Names with their reasons, one a line.

@@ -555,8 +555,8 @@ impl Talk {
                 Security::Required | Security::Implicit => Policy::Enforce,
                 Security::Opportunistic | Security::None => Policy::Observe,
             };
-            let trust = Trust::of(plan.ca_file.as_deref(), policy)?;
-            self.stream.start_tls(trust, &plan.host, policy)?;
+            let trust = Trust::of(&plan.tls, policy, &plan.host, plan.port)?;
+            self.stream.start_tls(trust, plan.tls.name(&plan.host), policy)?;
         }
         let Some(info) = self.stream.handshake()? else { return Ok(false) };
         // Who switched the check off has said that this server may be trusted.

@@ -1,16 +1,16 @@
 //! What a connection is to be like, settled before it is made.
 
 use crate::net::local::{Family, Local};
+use crate::net::tls_settings::TlsSettings;
 use crate::proto::{HostName, Security, Timeouts, Withheld};
 use crate::proxy::Proxy;
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 /// Everything that a connection attempt needs to know.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The host name or address, as the caller gave it; also the name that the
-    /// certificate must be for.
+    /// certificate must be for, unless the settings of TLS have another.
     pub host: String,
     /// The Unix socket to use instead of host and port.
     pub path: Option<String>,
@@ -37,8 +37,8 @@ pub struct Plan {
     pub extended: bool,
     /// How to use TLS.
     pub security: Security,
-    /// The authorities to trust instead of the system's.
-    pub ca_file: Option<PathBuf>,
+    /// What is wanted of TLS.
+    pub tls: TlsSettings,
     /// Do not check the certificate.
     pub insecure_skip_verify: bool,
     /// Allow a password in the clear.

@@ -318,6 +318,21 @@ codes! {
     TLS_BROKEN 0x5308 Wire
         "the TLS connection broke"
         "Connect again; look at the outcome before you send the message again.";
+    TLS_PIN_MISMATCH 0x5309 Wire
+        "the certificate is none of those that are pinned"
+        "If the server has a new key, as its operator can tell, set SMTP_PROPERTY_TLS_PINS anew; else somebody may be in between.";
+    TLS_REVOCATION_UNKNOWN 0x530A Wire
+        "whether the certificate was revoked cannot be told"
+        "Get a current revocation list of the certificate's authority, and name it with SMTP_PROPERTY_CRL_FILE.";
+    TLS_CRL_FILE 0x530B Wire
+        "the revocation list cannot be used"
+        "Give the path of a readable file with revocation lists, in PEM or DER form.";
+    TLS_CLIENT_CERTIFICATE 0x530C Wire
+        "the client's own certificate or its key cannot be used"
+        "Check the file, the key that belongs to it, and its password; the message says which.";
+    TLS_CLIENT_CERTIFICATE_REQUIRED 0x530D Wire
+        "the server wants a certificate of the client"
+        "Set SMTP_PROPERTY_CLIENT_CERTIFICATE and, if it is not in the same file, SMTP_PROPERTY_CLIENT_KEY.";
     INTERNAL 0x5F01 Internal
         "the library has a defect"
         "Please report it with the message; release this client and create a new one.";

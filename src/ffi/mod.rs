@@ -6,6 +6,7 @@
 //! thread and for the client; outputs are untouched on failure.
 
 mod capability;
+mod certificate;
 mod client;
 mod command;
 mod delivery;
@@ -27,6 +28,7 @@ mod trace;
 mod version;
 
 pub use capability::*;
+pub use certificate::*;
 pub use client::*;
 pub use command::*;
 pub use delivery::*;

@@ -91,6 +91,39 @@ pub(super) unsafe fn copy_out(text: &str, buffer: *mut c_char, capacity: usize, 
     Err(Error::caller(Code::BUFFER_TOO_SMALL, what))
 }
 
+/// Copies octets to the caller's buffer, all or none; tells how many they are.
+///
+/// # Safety
+///
+/// As [`copy_out`].
+pub(super) unsafe fn copy_out_octets(
+    octets: &[u8],
+    buffer: *mut c_void,
+    capacity: usize,
+    length: *mut usize,
+) -> Result<i32> {
+    if buffer.is_null() && capacity != 0 {
+        return Err(null("buffer"));
+    }
+    if !length.is_null() {
+        // SAFETY: not null, and as our own caller promises.
+        unsafe { length.write(octets.len()) };
+    }
+    if buffer.is_null() && !length.is_null() {
+        // Asked for the length alone.
+        return Ok(0);
+    }
+    if octets.len() > capacity {
+        let what = format!("the buffer has {capacity} octets and the data needs {}", octets.len());
+        return Err(Error::caller(Code::BUFFER_TOO_SMALL, what));
+    }
+    if capacity != 0 {
+        // SAFETY: they fit, and the caller's buffer is not inside octets of ours.
+        unsafe { std::ptr::copy_nonoverlapping(octets.as_ptr(), buffer.cast(), octets.len()) };
+    }
+    Ok(0)
+}
+
 pub(super) fn null(name: &str) -> Box<Error> {
     Error::caller(Code::NULL_POINTER, format!("{name} must not be null"))
 }

@@ -6,8 +6,8 @@ use ring::digest::{SHA256, SHA384, SHA512, digest};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use x509_cert::attr::AttributeTypeAndValue;
-use x509_cert::der::asn1::Any;
-use x509_cert::der::{Decode as _, Encode as _, Tag, Tagged as _};
+use x509_cert::der::asn1::{Any, UintRef};
+use x509_cert::der::{Decode as _, Encode as _, Reader as _, SliceReader, Tag, Tagged as _};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::name::Name;
@@ -113,6 +113,34 @@ pub fn end_point(der: &[u8]) -> Option<Vec<u8>> {
         _ => return None,
     };
     Some(digest(algorithm, der).as_ref().to_vec())
+}
+
+/// The SHA-256 digest of a certificate's public key (SubjectPublicKeyInfo).
+#[must_use]
+pub fn key_digest(der: &[u8]) -> Option<Vec<u8>> {
+    let certificate = x509_cert::Certificate::from_der(der).ok()?;
+    let key = certificate.tbs_certificate().subject_public_key_info().to_der().ok()?;
+    Some(digest(&SHA256, &key).as_ref().to_vec())
+}
+
+/// The bits of a certificate's key, if that is an RSA key (RFC 8017 appendix A.1.1).
+#[must_use]
+pub fn rsa_bits(der: &[u8]) -> Option<usize> {
+    let certificate = x509_cert::Certificate::from_der(der).ok()?;
+    let key = certificate.tbs_certificate().subject_public_key_info();
+    if key.algorithm.oid.to_string() != "1.2.840.113549.1.1.1" {
+        return None;
+    }
+    let mut parts = SliceReader::new(key.subject_public_key.as_bytes()?).ok()?;
+    let modulus: UintRef<'_> = parts
+        .sequence(|parts| {
+            let modulus = UintRef::decode(parts)?;
+            UintRef::decode(parts)?;
+            Ok::<_, x509_cert::der::Error>(modulus)
+        })
+        .ok()?;
+    let first = modulus.as_bytes().first()?;
+    Some(modulus.as_bytes().len() * 8 - first.leading_zeros() as usize)
 }
 
 /// Octets as hexadecimal digits.

@@ -4,22 +4,30 @@
 //! [`sys`] has the few calls that the standard library and socket2 lack, and [`gssapi`]
 //! those of the system's Kerberos library.
 
+mod archive;
 pub mod canceller;
 pub mod certificate;
 pub mod clock;
 #[allow(unsafe_code)]
 pub mod gssapi;
+mod hybrid;
+pub mod identity;
 mod input;
 pub mod local;
+mod pbes;
 pub mod peer;
+pub mod pins;
 pub mod race;
 pub mod random;
+pub mod refused;
 pub mod resolve;
+mod roots;
 pub mod socket;
 pub mod stream;
 #[allow(unsafe_code)]
 pub mod sys;
 pub mod tls;
+pub mod tls_settings;
 pub mod trust;
 
 pub mod waker;

@@ -73,7 +73,7 @@ impl Stream {
     pub fn handshake(&mut self) -> Result<Option<TlsInfo>> {
         let Some(tls) = &mut self.tls else { return Ok(None) };
         let flushed = tls.flush(&self.socket)?;
-        Ok((flushed && !tls.is_handshaking()).then(|| tls.info()))
+        (flushed && !tls.is_handshaking()).then(|| tls.info()).transpose()
     }
 
     /// Takes octets to send, and sends what goes at once; 0 if nothing goes.

@@ -1,14 +1,17 @@
 //! TLS over a socket, by rustls on ring.
 
 use super::certificate::CertificateStatus;
+use super::hybrid::X25519MlKem768;
 use super::input::Input;
+use super::refused::Refused;
 use super::socket::Socket;
-use super::trust::{Policy, Refused, Trust};
+use super::tls_settings;
+use super::trust::{Policy, Trust};
 use super::wire_error;
 use crate::error::{Code, Error, Phase, Result};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, SupportedCipherSuite};
+use rustls::{AlertDescription, ClientConnection, HandshakeKind, SupportedCipherSuite};
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::sync::{Arc, OnceLock};
 
@@ -17,7 +20,13 @@ use std::sync::{Arc, OnceLock};
 #[must_use]
 pub fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())))
+    let made = PROVIDER.get_or_init(|| {
+        let mut provider = rustls::crypto::ring::default_provider();
+        // rustls sends a share for the first group, and for X25519 as a part of it.
+        provider.kx_groups.insert(0, &X25519MlKem768);
+        Arc::new(provider)
+    });
+    Arc::clone(made)
 }
 
 /// One TLS connection.
@@ -47,6 +56,10 @@ pub struct TlsInfo {
     pub status: CertificateStatus,
     /// The server's certificate, in DER form.
     pub certificate: Vec<u8>,
+    /// Those that the server sent behind it, to an authority's.
+    pub issuers: Vec<Vec<u8>>,
+    /// Whether an earlier session was resumed.
+    pub resumed: bool,
     /// The bits of the cipher's key.
     pub cipher_bits: usize,
     /// The bits of the hash.
@@ -65,14 +78,7 @@ impl Tls {
     ///
     /// If the name can be no server's.
     pub fn new(trust: Arc<Trust>, server_name: &str, policy: Policy) -> Result<Self> {
-        let name = super::resolve::literal(server_name).map_or_else(
-            || ServerName::try_from(server_name.to_owned()),
-            |address| Ok(ServerName::IpAddress(address.into())),
-        );
-        let name = name.map_err(|_| {
-            let what = format!("\"{}\" is not a name that a certificate can be for", server_name.escape_debug());
-            Error::new(Code::INVALID_PARAMETER, Phase::Tls, what)
-        })?;
+        let name = tls_settings::server_name(server_name)?;
         let connection = ClientConnection::new(Arc::clone(&trust.config), name.clone())
             .map_err(|error| Error::new(Code::TLS_HANDSHAKE, Phase::Tls, format!("TLS cannot be set up: {error}")))?;
         Ok(Self { connection, trust, name, policy, first: Vec::new(), ended: false })
@@ -85,20 +91,31 @@ impl Tls {
     }
 
     /// What was agreed; to be called once the handshake is over.
-    #[must_use]
-    pub fn info(&self) -> TlsInfo {
+    ///
+    /// # Errors
+    ///
+    /// If the certificate of a resumed session, which was good once, is so no more.
+    pub fn info(&self) -> Result<TlsInfo> {
         let chain = self.connection.peer_certificates().unwrap_or_default();
+        let resumed = self.connection.handshake_kind() == Some(HandshakeKind::Resumed);
         let refusal = match self.policy {
+            Policy::Enforce if resumed => {
+                self.trust.judge(chain, &self.name).map_err(|refused| refused.to_error())?;
+                None
+            }
             Policy::Enforce => None,
             Policy::Observe | Policy::Ignore => self.trust.judge(chain, &self.name).err(),
         };
         let objection = match (self.policy, &refusal) {
+            (Policy::Ignore, None) if self.trust.has_pins() => {
+                Some("the check is switched off, but for the pins, which fit".to_owned())
+            }
             (Policy::Ignore, None) => Some("the check is switched off".to_owned()),
             (Policy::Ignore, Some(refused)) => Some(format!("the check is switched off; it would say: {refused}")),
-            (_, refusal) => refusal.as_ref().map(Refused::to_string),
+            (_, refusal) => refusal.as_ref().map(ToString::to_string),
         };
         let (cipher_bits, hash_bits) = self.strength();
-        TlsInfo {
+        Ok(TlsInfo {
             protocol: match self.connection.protocol_version() {
                 Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
                 Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
@@ -118,7 +135,9 @@ impl Tls {
                 .and_then(|group| group.name().as_str())
                 .unwrap_or_default(),
             exporter: self.exporter(),
-        }
+            issuers: chain.iter().skip(1).map(|certificate| certificate.to_vec()).collect(),
+            resumed,
+        })
     }
 
     fn exporter(&self) -> Option<[u8; 32]> {
@@ -234,7 +253,11 @@ impl Tls {
         if let Some(refused) = Refused::inside(error) {
             return refused.to_error();
         }
-        let mut failure = if !self.is_handshaking() {
+        // In TLS 1.3 this comes when the client's side of the handshake is over.
+        let mut failure = if matches!(error, rustls::Error::AlertReceived(AlertDescription::CertificateRequired)) {
+            let what = "the server wants a certificate of the client, and has got none";
+            Error::new(Code::TLS_CLIENT_CERTIFICATE_REQUIRED, Phase::Tls, what)
+        } else if !self.is_handshaking() {
             Error::new(Code::TLS_BROKEN, Phase::Idle, format!("the TLS connection broke: {error}"))
         } else if self.first.iter().take(3).all(u8::is_ascii_digit) && self.first.len() >= 3 {
             let line = self.first.split(|octet| *octet == b'\r' || *octet == b'\n').next().unwrap_or_default();

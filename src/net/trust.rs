@@ -1,23 +1,24 @@
-//! Whom to trust: the operating system's authorities or those of a file, and
-//! the check of a server's certificate against them.
+//! Whom to trust: the settings of TLS made ready for use, and the check of a
+//! server's certificate against them.
 
+use super::pins::Pins;
+use super::refused::Refused;
+use super::roots::{Verifiers, verifiers};
+use super::sys::process_epoch;
 use super::tls::provider;
+use super::tls_settings::{Digester, Mark, TlsSettings};
 use crate::error::{Code, Error, Phase, Result};
 use parking_lot::Mutex;
-use rustls::client::WebPkiServerVerifier;
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
-use std::collections::HashMap;
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, Weak};
-use std::time::SystemTime;
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// What a handshake does with the verdict on the certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
     /// A certificate that is not good ends it.
     Enforce,
@@ -32,97 +33,119 @@ pub enum Policy {
 pub struct Trust {
     /// For rustls.
     pub config: Arc<ClientConfig>,
-    verifier: Verifier,
+    judge: Judge,
 }
 
-/// Judges certificates; without authorities to judge by, the reason for that.
-type Verifier = std::result::Result<Arc<dyn ServerCertVerifier>, String>;
+/// The settings used last, which keep the sessions that may be resumed. Everything
+/// that a session was agreed under is in its mark.
+static KEPT: Mutex<Vec<(Mark, Arc<Trust>)>> = Mutex::new(Vec::new());
+
+/// As many servers as one program is likely to talk to in turns.
+const MOST_KEPT: usize = 32;
 
 impl Trust {
-    /// The settings for a set of authorities: the system's, or those of a PEM file.
+    /// The settings for a server.
     ///
-    /// They are made once and shared as long as some connection uses them; a
-    /// file that has changed is read again.
+    /// They are made once and shared; files that have changed are read again.
     ///
     /// # Errors
     ///
-    /// `CA_FILE` if the file cannot be used, `TLS_HANDSHAKE` if the system has no authorities.
-    pub fn of(ca_file: Option<&Path>, policy: Policy) -> Result<Arc<Self>> {
-        static SHARED: Mutex<Option<HashMap<Key, Weak<Trust>>>> = Mutex::new(None);
-        let key = Key::new(ca_file, policy)?;
-        let mut shared = SHARED.lock();
-        let shared = shared.get_or_insert_default();
-        if let Some(trust) = shared.get(&key).and_then(Weak::upgrade) {
+    /// For files that cannot be used, or if the system has no authorities.
+    pub fn of(settings: &TlsSettings, policy: Policy, host: &str, port: u16) -> Result<Arc<Self>> {
+        let mark = mark(settings, policy, host, port);
+        if let Some(trust) = kept(&mark) {
             return Ok(trust);
         }
-        let verifier = match (policy, ca_file) {
-            (Policy::Ignore, Some(path)) => verifier_of_file(path).map_err(|error| error.what),
-            (_, Some(path)) => Ok(verifier_of_file(path)?),
-            (_, None) => verifier_of_system(),
+        let verifiers = match (policy, verifiers(&settings.authorities, &settings.crl_file)) {
+            (Policy::Ignore, Err(error)) => Err(error.what),
+            (_, made) => made?,
         };
-        if let (Policy::Enforce, Err(reason)) = (policy, &verifier) {
+        if let (Policy::Enforce, Err(reason)) = (policy, &verifiers) {
             return Err(no_authorities(reason));
         }
-        let trust = Arc::new(Self::new(verifier, policy)?);
-        shared.retain(|_, trust| trust.strong_count() > 0);
-        shared.insert(key, Arc::downgrade(&trust));
+        let trust = Arc::new(Self::new(Judge { verifiers, pins: settings.pins.clone() }, policy, settings)?);
+        keep(mark, &trust);
         Ok(trust)
     }
 
-    fn new(verifier: Verifier, policy: Policy) -> Result<Self> {
-        let explaining = Arc::new(Explaining { verifier: verifier.clone(), policy, provider: provider() });
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Error::new(Code::TLS_HANDSHAKE, Phase::Tls, format!("TLS cannot be set up: {error}")))?
+    fn new(judge: Judge, policy: Policy, settings: &TlsSettings) -> Result<Self> {
+        let cannot = |error| Error::new(Code::TLS_HANDSHAKE, Phase::Tls, format!("TLS cannot be set up: {error}"));
+        let explaining = Arc::new(Explaining { judge: judge.clone(), policy, provider: provider() });
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&settings.versions())
+            .map_err(cannot)?
             .dangerous()
-            .with_custom_certificate_verifier(explaining)
-            .with_no_client_auth();
-        // A session resumed in a connection that observes must not be taken for a
-        // verified one; each set of settings has a store of its own.
-        config.resumption = rustls::client::Resumption::in_memory_sessions(32);
-        Ok(Self { config: Arc::new(config), verifier })
+            .with_custom_certificate_verifier(explaining);
+        let mut config = match settings.identity.load()? {
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(|error| {
+                let what = format!("the client certificate cannot be used with its key: {error}");
+                Error::new(Code::TLS_CLIENT_CERTIFICATE, Phase::Tls, what)
+            })?,
+            None => builder.with_no_client_auth(),
+        };
+        config.resumption = match settings.resumption {
+            // For one server, as there is one in the mark.
+            true => Resumption::in_memory_sessions(8),
+            false => Resumption::disabled(),
+        };
+        Ok(Self { config: Arc::new(config), judge })
     }
 
-    /// Judges a chain after the handshake.
+    /// Judges a chain after the handshake; pins were compared in it.
     ///
     /// # Errors
     ///
     /// Why it is not good.
-    pub fn judge(&self, chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> std::result::Result<(), Refused> {
+    pub fn judge(&self, chain: &[CertificateDer<'_>], name: &ServerName<'_>) -> std::result::Result<(), Box<Refused>> {
         let Some((end_entity, intermediates)) = chain.split_first() else {
-            return Err(Refused::without_certificate(name));
+            return Err(Box::new(Refused::without_certificate(name)));
         };
-        let verdict = match &self.verifier {
-            Ok(verifier) => {
-                verifier.verify_server_cert(end_entity, intermediates, name, &[], UnixTime::now()).map(drop)
-            }
-            Err(reason) => Err(rustls::Error::General(reason.clone())),
-        };
-        verdict.map_err(|error| Refused::new(error, end_entity, name))
+        self.judge.chain(end_entity, intermediates, name, UnixTime::now())
+    }
+
+    /// Whether only certain certificates or keys are accepted.
+    #[must_use]
+    pub fn has_pins(&self) -> bool {
+        !self.judge.pins.is_empty()
     }
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Key {
-    file: Option<(PathBuf, u64, Option<SystemTime>)>,
-    policy: Policy,
+fn mark(settings: &TlsSettings, policy: Policy, host: &str, port: u16) -> Mark {
+    let mut digester = Digester::new();
+    // A forked child must not send a session's ticket that its parent sends too.
+    digester.add(&process_epoch().to_be_bytes());
+    digester.add(&[policy as u8, u8::from(settings.resumption)]);
+    digester.add(&[settings.least as u16, settings.most as u16].map(u16::to_be_bytes).concat());
+    digester.add(host.as_bytes());
+    digester.add(&port.to_be_bytes());
+    digester.add(settings.name(host).as_bytes());
+    digester.add(settings.pins.as_str().as_bytes());
+    digester.path(&settings.crl_file);
+    settings.authorities.feed(&mut digester);
+    settings.identity.feed(&mut digester);
+    digester.finish()
 }
 
-impl Key {
-    fn new(ca_file: Option<&Path>, policy: Policy) -> Result<Self> {
-        let Some(path) = ca_file else { return Ok(Self { file: None, policy }) };
-        let data = std::fs::metadata(path).map_err(|error| ca_file_error(path, &error.to_string()))?;
-        Ok(Self { file: Some((path.to_owned(), data.len(), data.modified().ok())), policy })
+/// In a child of a fork the lock may be held for ever by a thread that is not there.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+fn kept(mark: &Mark) -> Option<Arc<Trust>> {
+    let mut kept = KEPT.try_lock_for(PATIENCE)?;
+    let at = kept.iter().position(|(other, _)| other == mark)?;
+    // The one that was used last stands last.
+    let found = kept.remove(at);
+    let trust = Arc::clone(&found.1);
+    kept.push(found);
+    Some(trust)
+}
+
+fn keep(mark: Mark, trust: &Arc<Trust>) {
+    let Some(mut kept) = KEPT.try_lock_for(PATIENCE) else { return };
+    kept.retain(|(other, _)| *other != mark);
+    if kept.len() >= MOST_KEPT {
+        kept.remove(0);
     }
-}
-
-fn verifier_of_system() -> Verifier {
-    static SYSTEM: OnceLock<Verifier> = OnceLock::new();
-    let verifier = SYSTEM.get_or_init(|| match rustls_platform_verifier::Verifier::new(provider()) {
-        Ok(verifier) => Ok(Arc::new(verifier)),
-        Err(error) => Err(error.to_string()),
-    });
-    verifier.clone()
+    kept.push((mark, Arc::clone(trust)));
 }
 
 fn no_authorities(reason: &str) -> Box<Error> {
@@ -131,32 +154,40 @@ fn no_authorities(reason: &str) -> Box<Error> {
         .with_remedy("Install the system's certificates (ca-certificates), or set SMTP_PROPERTY_CA_FILE.")
 }
 
-fn verifier_of_file(path: &Path) -> Result<Arc<dyn ServerCertVerifier>> {
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| ca_file_error(path, &error.to_string()))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| ca_file_error(path, &error.to_string()))?;
-        roots.add(certificate).map_err(|error| ca_file_error(path, &error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(ca_file_error(path, "it has no certificate in PEM form"));
-    }
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
-        .build()
-        .map_err(|error| ca_file_error(path, &error.to_string()))?;
-    Ok(verifier)
+/// What a certificate is compared with.
+#[derive(Clone, Debug)]
+struct Judge {
+    verifiers: Verifiers,
+    pins: Pins,
 }
 
-fn ca_file_error(path: &Path, reason: &str) -> Box<Error> {
-    let what = format!("the certificate authority file {} cannot be used: {reason}", path.display());
-    Error::new(Code::CA_FILE, Phase::Tls, what)
+impl Judge {
+    fn chain(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> std::result::Result<(), Box<Refused>> {
+        let verdict = match &self.verifiers {
+            Ok(verifiers) => verifiers.iter().try_for_each(|verifier| {
+                verifier.verify_server_cert(end_entity, intermediates, name, &[], now).map(drop)
+            }),
+            Err(reason) => Err(rustls::Error::General(reason.clone())),
+        };
+        verdict.map_err(|error| Box::new(Refused::new(error, end_entity, name)))
+    }
+
+    fn pins(&self, end_entity: &CertificateDer<'_>, name: &ServerName<'_>) -> std::result::Result<(), Box<Refused>> {
+        self.pins.check(end_entity).map_err(|found| Box::new(Refused::of_pins(found, end_entity, name)))
+    }
 }
 
 /// Passes the check on to another verifier, and in a refusal tells what the
 /// certificate says of itself.
 #[derive(Debug)]
 struct Explaining {
-    verifier: Verifier,
+    judge: Judge,
     policy: Policy,
     provider: Arc<CryptoProvider>,
 }
@@ -167,16 +198,15 @@ impl ServerCertVerifier for Explaining {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        ocsp: &[u8],
+        _ocsp: &[u8],
         now: UnixTime,
     ) -> std::result::Result<ServerCertVerified, rustls::Error> {
-        if self.policy != Policy::Enforce {
-            return Ok(ServerCertVerified::assertion());
+        if self.policy == Policy::Enforce {
+            self.judge.chain(end_entity, intermediates, name, now)?;
         }
-        let verifier = self.verifier.as_ref().map_err(|reason| rustls::Error::General(reason.clone()))?;
-        verifier
-            .verify_server_cert(end_entity, intermediates, name, ocsp, now)
-            .map_err(|error| rustls::Error::from(Refused::new(error, end_entity, name)))
+        // A pin is a wish of its own, in every mode.
+        self.judge.pins(end_entity, name)?;
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -186,6 +216,7 @@ impl ServerCertVerifier for Explaining {
         signed: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
         verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+            .map_err(|error| Refused::of_signature(error, certificate))
     }
 
     fn verify_tls13_signature(
@@ -195,6 +226,7 @@ impl ServerCertVerifier for Explaining {
         signed: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
         verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+            .map_err(|error| Refused::of_signature(error, certificate))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -202,158 +234,56 @@ impl ServerCertVerifier for Explaining {
     }
 }
 
-/// Why a certificate was refused, with the names concerned.
-#[derive(Debug)]
-pub struct Refused {
-    reason: rustls::Error,
-    wanted: String,
-    found: Vec<String>,
-    self_signed: bool,
-}
-
-impl Refused {
-    fn new(reason: rustls::Error, end_entity: &CertificateDer<'_>, name: &ServerName<'_>) -> Self {
-        let certificate = webpki::EndEntityCert::try_from(end_entity).ok();
-        let mut found: Vec<String> = match &certificate {
-            Some(certificate) => certificate.valid_dns_names().map(str::to_owned).collect(),
-            None => Vec::new(),
-        };
-        // The names that webpki lists apart (IP addresses) come with this error.
-        if let rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. }) = &reason {
-            found = presented.iter().map(|name| bare_name(name).to_owned()).collect();
-        }
-        let self_signed = certificate.is_some_and(|certificate| certificate.issuer() == certificate.subject());
-        Self { reason, wanted: name.to_str().into_owned(), found, self_signed }
-    }
-
-    fn without_certificate(name: &ServerName<'_>) -> Self {
-        let reason = rustls::Error::NoCertificatesPresented;
-        Self { reason, wanted: name.to_str().into_owned(), found: Vec::new(), self_signed: false }
-    }
-
-    /// The refusal inside an error of rustls, if that is what it is.
-    #[must_use]
-    pub fn inside(error: &rustls::Error) -> Option<&Self> {
-        match error {
-            rustls::Error::InvalidCertificate(CertificateError::Other(other)) => other.0.downcast_ref(),
-            _ => None,
-        }
-    }
-
-    /// The failure in our own terms.
-    #[must_use]
-    pub fn to_error(&self) -> Box<Error> {
-        let (code, check) = self.check();
-        let found = match self.found.as_slice() {
-            [] => "no name that this client could read".to_owned(),
-            names => names.join(", "),
-        };
-        let what = format!(
-            "the server's certificate was refused: {check}; the name wanted is {}, the certificate is for {found}",
-            self.wanted
-        );
-        let mut error = Error::new(code, Phase::Tls, what);
-        error.tls_reason = Some(self.reason.to_string());
-        error
-    }
-
-    fn check(&self) -> (Code, String) {
-        use CertificateError as E;
-        let rustls::Error::InvalidCertificate(reason) = &self.reason else {
-            return (Code::TLS_CERTIFICATE_INVALID, format!("its check failed ({})", self.reason));
-        };
-        let untrusted = || {
-            let text = if self.self_signed {
-                "it is self-signed, not issued by a trusted authority"
-            } else {
-                "it was not issued by a trusted authority"
-            };
-            (Code::TLS_CERTIFICATE_UNTRUSTED, text.to_owned())
-        };
-        match reason {
-            E::NotValidForName | E::NotValidForNameContext { .. } => {
-                (Code::TLS_CERTIFICATE_NAME, "it is not for this host name".to_owned())
-            }
-            E::Expired => (Code::TLS_CERTIFICATE_EXPIRED, "it has expired".to_owned()),
-            E::ExpiredContext { not_after, .. } => {
-                (Code::TLS_CERTIFICATE_EXPIRED, format!("it expired on {}", date(*not_after)))
-            }
-            E::NotValidYet => (Code::TLS_CERTIFICATE_EXPIRED, "it is not valid yet".to_owned()),
-            E::NotValidYetContext { not_before, .. } => {
-                (Code::TLS_CERTIFICATE_EXPIRED, format!("it is not valid before {}", date(*not_before)))
-            }
-            // A signature that does not fit is an issuer of the same name with another key.
-            E::UnknownIssuer | E::BadSignature => untrusted(),
-            E::Revoked => (Code::TLS_CERTIFICATE_REVOKED, "it was revoked".to_owned()),
-            // An authority's own certificate used as a server's.
-            E::Other(_) if self.self_signed => untrusted(),
-            other => (Code::TLS_CERTIFICATE_INVALID, format!("a check failed ({other})")),
-        }
-    }
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.reason.fmt(f)
-    }
-}
-
-impl std::error::Error for Refused {}
-
-impl From<Refused> for rustls::Error {
-    fn from(refused: Refused) -> Self {
-        Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
-    }
-}
-
-/// The name in what webpki writes as `DnsName("example.com")` or `IpAddress(192.0.2.1)`.
-fn bare_name(name: &str) -> &str {
-    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
-    inner.unwrap_or(name).trim_matches('"')
-}
-
-/// The day of a moment, as `2026-11-23` (the civil calendar from days since 1970).
-fn date(moment: UnixTime) -> String {
-    let days = moment.as_secs() / 86_400;
-    // Years are counted from March, so that the leap day is a year's last.
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::tls_settings::Authorities;
     use super::*;
 
     #[test]
-    fn dates() {
-        let day = |seconds: u64| date(UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds)));
-        assert_eq!(day(0), "1970-01-01");
-        assert_eq!(day(951_782_400), "2000-02-29");
-        assert_eq!(day(1_580_515_200), "2020-02-01");
-        assert_eq!(day(4_102_444_799), "2099-12-31");
-    }
-
-    #[test]
-    fn names_without_their_wrapping() {
-        assert_eq!(bare_name("DnsName(\"other.example\")"), "other.example");
-        assert_eq!(bare_name("IpAddress(192.0.2.1)"), "192.0.2.1");
-        assert_eq!(bare_name("plain"), "plain");
-    }
-
-    #[test]
     fn files_that_hold_no_authority() {
-        let missing = Trust::of(Some(Path::new("/nonexistent/ca.pem")), Policy::Enforce).expect_err("missing");
-        assert_eq!(missing.code, Code::CA_FILE);
-        assert!(missing.what.contains("/nonexistent/ca.pem"));
-        let empty = Trust::of(Some(Path::new("/dev/null")), Policy::Enforce).expect_err("empty");
-        assert_eq!(empty.code, Code::CA_FILE);
+        for file in ["/nonexistent/ca.pem", "/dev/null"] {
+            let authorities = Authorities { file: file.to_owned(), ..Authorities::default() };
+            let settings = TlsSettings { authorities, ..TlsSettings::default() };
+            let error = Trust::of(&settings, Policy::Enforce, "mail.example", 25).expect_err(file);
+            assert_eq!(error.code, Code::CA_FILE);
+            assert!(error.what.contains(file));
+        }
+    }
+
+    /// Whatever is set otherwise must not share sessions with what was set before.
+    #[test]
+    fn what_shares_sessions() {
+        let plain = TlsSettings::default();
+        let with = |change: fn(&mut TlsSettings)| {
+            let mut settings = TlsSettings::default();
+            change(&mut settings);
+            mark(&settings, Policy::Enforce, "a.example", 25)
+        };
+        let mut marks = vec![
+            mark(&plain, Policy::Enforce, "a.example", 25),
+            mark(&plain, Policy::Observe, "a.example", 25),
+            mark(&plain, Policy::Ignore, "a.example", 25),
+            mark(&plain, Policy::Enforce, "b.example", 25),
+            mark(&plain, Policy::Enforce, "a.example", 26),
+            with(|settings| settings.resumption = false),
+            with(|settings| settings.server_name = "b.example".into()),
+            with(|settings| settings.authorities.file = "/x".into()),
+            with(|settings| settings.authorities.folder = "/x".into()),
+            with(|settings| settings.authorities.data = "x".into()),
+            with(|settings| settings.crl_file = "/x".into()),
+            with(|settings| settings.pins = Pins::parse(&format!("sha256:{}", "0".repeat(64))).expect("a pin")),
+            with(|settings| settings.least = super::super::tls_settings::TlsVersion::V1_3),
+            with(|settings| settings.most = super::super::tls_settings::TlsVersion::V1_2),
+            with(|settings| settings.identity.certificate = "/x".into()),
+            with(|settings| settings.identity.key = "/x".into()),
+            with(|settings| settings.identity.certificate_data = crate::proto::Secret::new("x")),
+            with(|settings| settings.identity.key_data = crate::proto::Secret::new("x")),
+            with(|settings| settings.identity.password = crate::proto::Secret::new("x")),
+        ];
+        assert_eq!(mark(&plain, Policy::Enforce, "a.example", 25), marks[0]);
+        let count = marks.len();
+        marks.sort_unstable();
+        marks.dedup();
+        assert_eq!(marks.len(), count);
     }
 }

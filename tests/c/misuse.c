@@ -83,6 +83,10 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(SmtpHelp(bad, NULL, buffer, sizeof buffer, &length), expected);
     CHECK_SAME(SmtpExtendedTurn(bad, "node.example"), expected);
     CHECK_SAME(SmtpGetCapability(bad, "SIZE", buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpSetData(bad, SMTP_PROPERTY_CLIENT_KEY_DATA, "x", 1), expected);
+    CHECK_SAME(SmtpGetCertificate(bad, 0, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpGetCertificateString(bad, 0, SMTP_PROPERTY_CERTIFICATE_SUBJECT, buffer, sizeof buffer, &length),
+               expected);
     CHECK_SAME(SmtpSetRecipientDelivery(bad, RECIPIENT, 0, NULL), expected);
     CHECK_SAME(SmtpGetRecipientCount(bad, &count), expected);
     CHECK_SAME(SmtpGetRecipient(bad, 0, &recipient), expected);
@@ -592,6 +596,16 @@ static void null_commands(SmtpClient *client)
     CHECK_SAME(SmtpExpandAddress(client, NULL, buffer, sizeof buffer, &length), SMTP_ERROR_NULL_POINTER);
     CHECK_SAME(SmtpHelp(client, "x", NULL, 1, &length), SMTP_ERROR_NULL_POINTER);
     CHECK_SAME(SmtpExtendedTurn(client, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpSetData(client, SMTP_PROPERTY_CLIENT_KEY_DATA, NULL, 1), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpSetData(client, SMTP_PROPERTY_CLIENT_KEY_DATA, "x", (size_t)-2), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(SmtpSetData(client, SMTP_PROPERTY_HOST, "x", 1), SMTP_ERROR_UNKNOWN_PROPERTY);
+    CHECK_SAME(SmtpSetData(client, SMTP_PROPERTY_PORT, "x", 1), SMTP_ERROR_UNKNOWN_PROPERTY);
+    CHECK_SAME(SmtpSetData(client, SMTP_PROPERTY_CLIENT_KEY_DATA, "\0\377", 2), 0);
+    CHECK_SAME(SmtpSetData(client, SMTP_PROPERTY_CLIENT_KEY_DATA, NULL, 0), 0);
+    CHECK_SAME(SmtpGetCertificate(client, 0, buffer, sizeof buffer, &length), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(SmtpGetCertificate(client, (size_t)-1, NULL, 0, NULL), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(SmtpGetCertificateString(client, 0, SMTP_PROPERTY_CERTIFICATE_SUBJECT, buffer, sizeof buffer, &length),
+               SMTP_ERROR_INVALID_PARAMETER);
     CHECK_SAME(SmtpGetCapability(client, NULL, buffer, sizeof buffer, &length), SMTP_ERROR_NULL_POINTER);
     CHECK_SAME(SmtpGetCapability(client, "A B", buffer, sizeof buffer, &length), SMTP_ERROR_INVALID_PARAMETER);
     CHECK_SAME(SmtpGetCapability(client, "X-NONE", buffer, sizeof buffer, &length), SMTP_ERROR_EXTENSION_UNAVAILABLE);

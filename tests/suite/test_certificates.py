@@ -49,7 +49,7 @@ def test_a_good_certificate(servers, name, port):
         assert set(client.certificate_names.splitlines()) == names_of(certificate)
         assert client.cipher_strength == (128 if "AES_128" in client.tls_cipher else 256)
         assert client.hash_strength == int(client.tls_cipher[-3:])
-        assert client.key_exchange in ("X25519", "secp256r1", "secp384r1")
+        assert client.key_exchange in ("X25519MLKEM768", "X25519", "secp256r1", "secp384r1")
         client.disconnect()
         assert not client.secure and client.certificate_status == smtpclient.CERTIFICATE_NONE
         assert client.certificate_subject == client.certificate_fingerprint == client.key_exchange == ""

@@ -61,6 +61,52 @@ impl Smtp {
         info
     }
 
+    /// The code of a setting that is refused, or 0.
+    pub fn try_text(&self, property: Property, value: &str) -> Code {
+        let value = c(value);
+        // SAFETY: a live string.
+        Code(unsafe { SmtpSetString(self.0, property as u32, value.as_ptr()) })
+    }
+
+    /// As [`Self::try_text`].
+    pub fn try_set(&self, property: Property, value: i64) -> Code {
+        Code(SmtpSetInteger(self.0, property as u32, value))
+    }
+
+    pub fn set_data(&self, property: Property, value: &[u8]) {
+        // SAFETY: live octets.
+        let code = unsafe { SmtpSetData(self.0, property as u32, value.as_ptr().cast(), value.len()) };
+        assert_eq!(code, 0, "{}", self.sentence());
+    }
+
+    /// A certificate that the server sent.
+    pub fn certificate(&self, index: usize) -> Result<Vec<u8>, Code> {
+        let mut length = 0;
+        // SAFETY: null with no capacity, and a live number.
+        let code = unsafe { SmtpGetCertificate(self.0, index, std::ptr::null_mut(), 0, &raw mut length) };
+        if code != 0 {
+            return Err(Code(code));
+        }
+        let mut der = vec![0_u8; length];
+        // SAFETY: a live buffer of that size.
+        let get =
+            |size| unsafe { SmtpGetCertificate(self.0, index, der.as_mut_ptr().cast(), size, std::ptr::null_mut()) };
+        let mut get = get;
+        assert_eq!(Code(get(length - 1)), Code::BUFFER_TOO_SMALL);
+        assert_eq!(get(length), 0);
+        Ok(der)
+    }
+
+    /// What it says of itself.
+    pub fn certificate_text(&self, index: usize, property: Property) -> String {
+        let mut buffer = vec![0_u8; 1000];
+        let (at, number) = (buffer.as_mut_ptr().cast(), property as u32);
+        // SAFETY: a live buffer of that size.
+        let code = unsafe { SmtpGetCertificateString(self.0, index, number, at, 1000, std::ptr::null_mut()) };
+        assert_eq!(code, 0, "{}", self.sentence());
+        CStr::from_bytes_until_nul(&buffer).unwrap().to_str().unwrap().to_owned()
+    }
+
     pub fn connect(&self, port: u16, options: u32) -> Result<(), Failure> {
         self.connect_to("127.0.0.1", port, options)
     }

@@ -42,6 +42,7 @@ from ._library import (
     library,
 )
 from ._properties import (
+    _Data,
     _Flag,
     _Integer,
     _ReadOnlyFlag,
@@ -500,6 +501,19 @@ class Client:
     options = _Integer()
     tls_mode = _Integer()
     ca_file = _Text()
+    ca_folder = _Text()
+    ca_data = _Text()
+    crl_file = _Text()
+    tls_min_version = _Integer()
+    tls_max_version = _Integer()
+    tls_server_name = _Text()
+    tls_pins = _Text()
+    tls_resumption = _Flag()
+    client_certificate = _Text()
+    client_certificate_data = _Data()
+    client_key = _Text()
+    client_key_data = _Data()
+    client_key_password = _WriteOnlyText()
     local_name = _Text()
     insecure_auth = _Flag()
     insecure_skip_verify = _Flag()
@@ -566,6 +580,9 @@ class Client:
     certificate_expires = _ReadOnlyText()
     certificate_fingerprint = _ReadOnlyText()
     certificate_names = _ReadOnlyText()
+    certificate_pin = _ReadOnlyText()
+    certificate_count = _ReadOnlyInteger()
+    tls_resumed = _ReadOnlyFlag()
     cipher_strength = _ReadOnlyInteger()
     hash_strength = _ReadOnlyInteger()
     key_exchange = _ReadOnlyText()
@@ -678,6 +695,26 @@ class Client:
                 None if password is None else encode("password", password),
             )
         )
+
+    def peer_certificates(self) -> List[bytes]:
+        """The certificates that the server sent, in DER form, its own first."""
+        found = []
+        for index in range(self.certificate_count):
+            length = ctypes.c_size_t()
+            self._check_read(library.SmtpGetCertificate(self._handle, index, None, 0, ctypes.byref(length)))
+            buffer = ctypes.create_string_buffer(length.value)
+            self._check_read(
+                library.SmtpGetCertificate(self._handle, index, buffer, len(buffer), ctypes.byref(length))
+            )
+            found.append(buffer.raw[: length.value])
+        return found
+
+    def peer_certificate(self, index: int, which: str) -> str:
+        """What one of them says of itself: which is subject, issuer, issued, expires, fingerprint, names or pin."""
+        row = _tables.PROPERTIES.get(f"certificate_{which}")
+        if row is None:
+            raise ValueError(f"which must be subject, issuer, issued, expires, fingerprint, names or pin, not {which!r}")
+        return read_text(self, library.SmtpGetCertificateString, in_range("index", index, 1 << 32), row.id)
 
     def capability(self, keyword: str) -> Optional[str]:
         """What stands behind an extension's keyword, such as "SIZE", in any case.

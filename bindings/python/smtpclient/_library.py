@@ -135,6 +135,12 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpConnect": (c_int32, [_CLIENT, c_char_p, c_uint32, c_uint32, c_uint32]),
     "SmtpAttachSocket": (c_int32, [_CLIENT, c_ssize_t, c_char_p, c_uint32]),
     "SmtpAuthenticate": (c_int32, [_CLIENT, c_char_p, c_char_p]),
+    "SmtpSetData": (c_int32, [_CLIENT, c_uint32, c_void_p, c_size_t]),
+    "SmtpGetCertificate": (c_int32, [_CLIENT, c_size_t, c_void_p, c_size_t, POINTER(c_size_t)]),
+    "SmtpGetCertificateString": (
+        c_int32,
+        [_CLIENT, c_size_t, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
     "SmtpGetCapability": (c_int32, [_CLIENT, c_char_p, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
     "SmtpGetExtendedOptions": (c_int32, [_CLIENT, POINTER(c_uint64)]),
     "SmtpSendMessage": (c_int32, [_CLIENT, c_char_p, c_char_p, c_void_p, c_size_t]),

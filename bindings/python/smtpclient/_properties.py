@@ -118,6 +118,14 @@ class _WriteOnlyText(_Property):
         client._check(library.SmtpSetString(client._handle, self.row.id, encode(self.name, value)))
 
 
+class _Data(_WriteOnlyText):
+    """Octets, or a text."""
+
+    def __set__(self, client: Client, value: Union[str, bytes]) -> None:
+        octets = value if isinstance(value, bytes) else encode(self.name, value)
+        client._check(library.SmtpSetData(client._handle, self.row.id, octets, len(octets)))
+
+
 class _ReadOnlyInteger(_Property):
     kind, access = "integer", "r"
 

@@ -67,6 +67,10 @@ PROTOCOL_NONE = 0
 PROTOCOL_TLS_1_2 = 771
 PROTOCOL_TLS_1_3 = 772
 
+# Values of SMTP_PROPERTY_TLS_MIN_VERSION and SMTP_PROPERTY_TLS_MAX_VERSION.
+TLS_VERSION_1_2 = 771
+TLS_VERSION_1_3 = 772
+
 # Values of SMTP_PROPERTY_AUTH_TYPE: how to log in.
 AUTH_AUTOMATIC = -1
 AUTH_LOGIN = 0
@@ -195,7 +199,7 @@ PROPERTIES: dict[str, PropertyRow] = {
     "password": PropertyRow(4, "text", "w", "The password, for SmtpAuthenticate without one. Can be set but not read; wiped from memory on release."),
     "options": PropertyRow(5, "integer", "rw", "The SMTP_OPTION_ bits, for SmtpConnect without any."),
     "tls_mode": PropertyRow(6, "integer", "rw", "How to use TLS, one of the SMTP_TLS_ constants, unless the options of SmtpConnect say otherwise (RFC 3207, RFC 8314)."),
-    "ca_file": PropertyRow(7, "text", "rw", "The path of a PEM file with the authorities to trust instead of the system's. Empty: the system's."),
+    "ca_file": PropertyRow(7, "text", "rw", "The path of a PEM file with the authorities to trust instead of the system's. Empty, as CA_FOLDER and CA_DATA: the system's."),
     "local_name": PropertyRow(8, "text", "rw", "The name to greet the server with (EHLO), a domain name or address literal. Empty: this machine's name if it is a full one, else the address of the connection (RFC 5321 section 4.1.4)."),
     "insecure_auth": PropertyRow(9, "integer", "rw", "INSECURE: 1 allows a password to be sent without TLS, or over TLS with a certificate that was not verified. To a loopback address it is always allowed, unless a proxy or a socket of the caller leads there."),
     "insecure_skip_verify": PropertyRow(10, "integer", "rw", "INSECURE: 1 switches the check of the server's certificate off and trusts it all the same."),
@@ -231,6 +235,19 @@ PROPERTIES: dict[str, PropertyRow] = {
     "trace_keep": PropertyRow(61, "integer", "rw", "How many of the last records of the conversation are kept for SMTP_PROPERTY_TRACE_TEXT, at most 10000; of more than 16 MiB the oldest go first. 0 keeps none."),
     "trace_flags": PropertyRow(62, "integer", "rw", "What the trace has besides, SMTP_TRACE_ bits."),
     "insecure_trace_secrets": PropertyRow(63, "integer", "rw", "INSECURE: 1 shows passwords in the trace and in events as they are sent."),
+    "tls_min_version": PropertyRow(64, "integer", "rw", "The least version of TLS, one of the SMTP_TLS_VERSION_ constants; above TLS_MAX_VERSION, SmtpConnect refuses it."),
+    "tls_max_version": PropertyRow(65, "integer", "rw", "The highest version of TLS, one of the SMTP_TLS_VERSION_ constants."),
+    "tls_server_name": PropertyRow(66, "text", "rw", "The name that the server's certificate must be for, a host name or address, also told to the server (SNI). Empty: the host that was connected to."),
+    "ca_folder": PropertyRow(67, "text", "rw", "The path of a folder whose PEM files have the authorities to trust instead of the system's. CA_FILE, CA_FOLDER and CA_DATA are taken together."),
+    "ca_data": PropertyRow(68, "text", "rw", "The authorities to trust instead of the system's, as the text of a PEM file."),
+    "client_certificate": PropertyRow(69, "text", "rw", "The path of a file with this client's certificate, for servers that ask for one, and those of its issuers: PEM, DER or PKCS#12, told apart by what is in it. Empty: none."),
+    "client_key": PropertyRow(70, "text", "rw", "The path of a file with the key of that certificate: PEM or DER; PKCS#8 may be encrypted. Empty: it is in the same file."),
+    "client_key_password": PropertyRow(71, "text", "w", "The password of the key, or of the PKCS#12 file. Can be set but not read; wiped from memory on release."),
+    "client_certificate_data": PropertyRow(72, "text", "w", "What a file of CLIENT_CERTIFICATE would have in it, instead of one; DER and PKCS#12 by SmtpSetData. Can be set but not read."),
+    "client_key_data": PropertyRow(73, "text", "w", "What a file of CLIENT_KEY would have in it, instead of one; DER by SmtpSetData. Can be set but not read; wiped from memory on release."),
+    "tls_pins": PropertyRow(74, "text", "rw", "The only certificates accepted, one a line: sha256: and the hexadecimal digest of a certificate, or sha256// and the Base64 digest of a public key (SubjectPublicKeyInfo). Compared with the server's own certificate in every mode, besides all other checks. Empty: any."),
+    "tls_resumption": PropertyRow(75, "integer", "rw", "1 lets a connection resume the TLS session of an earlier one of this process, if that was to the same server with the same settings, which saves time."),
+    "crl_file": PropertyRow(76, "text", "rw", "The path of a file with revocation lists, PEM or DER, one at least of the authority that issued the server's certificate: a certificate on a list is refused, and one without a list too, with another error. Empty: revocation is not looked at."),
     "auth_type": PropertyRow(80, "integer", "rw", "How to log in, one of the SMTP_AUTH_ constants. What the server does not offer is refused before anything is sent."),
     "bearer_token": PropertyRow(81, "text", "w", "An OAuth 2.0 access token, for SmtpAuthenticate without a password where the type takes a token; with SMTP_AUTH_AUTOMATIC it is preferred to a password. Can be set but not read; wiped from memory on release."),
     "auth_identity": PropertyRow(82, "text", "rw", "Whom to act as, if not as the user who logs in (authorization identity, RFC 4422). PLAIN, SCRAM, DIGEST-MD5, OAUTHBEARER, EXTERNAL and GSSAPI have a place for it; no other method is used then."),
@@ -308,6 +325,9 @@ PROPERTIES: dict[str, PropertyRow] = {
     "version": PropertyRow(198, "text", "r", "The version of the library that is loaded."),
     "channel_binding_exporter": PropertyRow(200, "text", "r", "The channel binding tls-exporter of the connection (RFC 9266), 64 hexadecimal digits; empty without TLS 1.3."),
     "channel_binding_end_point": PropertyRow(201, "text", "r", "The channel binding tls-server-end-point of the connection (RFC 5929), hexadecimal digits; empty without TLS, or where the certificate's signature names no hash."),
+    "tls_resumed": PropertyRow(202, "integer", "r", "1 if the connection resumed the TLS session of an earlier one."),
+    "certificate_count": PropertyRow(203, "integer", "r", "How many certificates the server sent, its own and those of its issuers; see SmtpGetCertificate."),
+    "certificate_pin": PropertyRow(204, "text", "r", "The pin of the key of the server's certificate, as SMTP_PROPERTY_TLS_PINS takes it: sha256// and Base64."),
     "proxy": PropertyRow(230, "text", "rw", "The proxy to connect through, such as socks5://user:password@host:1080, socks4a://host:1080 or http://host:3128 (SOCKS 5: RFC 1928, RFC 1929; HTTP CONNECT: RFC 9110); user and password with percent-encoding. The proxy looks host names up. Read back, the password is masked. A Unix socket is connected to without it. Empty: none."),
     "timeout_proxy": PropertyRow(231, "integer", "rw", "The limit for the proxy's answer, its own connection to the server included, in milliseconds; 0 is none."),
     "connect_address": PropertyRow(232, "text", "rw", "The IP address to connect to, or several separated by commas, instead of looking the host up; the host stays the name that the certificate must be for. Excludes PROXY. Empty: the host's."),
@@ -391,5 +411,10 @@ ERRORS: dict[int, tuple[str, int]] = {
     -2147200250: ("SMTP_ERROR_TLS_CERTIFICATE_REVOKED", 3),
     -2147200249: ("SMTP_ERROR_TLS_CERTIFICATE_INVALID", 3),
     -2147200248: ("SMTP_ERROR_TLS_BROKEN", 3),
+    -2147200247: ("SMTP_ERROR_TLS_PIN_MISMATCH", 3),
+    -2147200246: ("SMTP_ERROR_TLS_REVOCATION_UNKNOWN", 3),
+    -2147200245: ("SMTP_ERROR_TLS_CRL_FILE", 3),
+    -2147200244: ("SMTP_ERROR_TLS_CLIENT_CERTIFICATE", 3),
+    -2147200243: ("SMTP_ERROR_TLS_CLIENT_CERTIFICATE_REQUIRED", 3),
     -2147197183: ("SMTP_ERROR_INTERNAL", 4),
 }
