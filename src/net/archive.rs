@@ -1,48 +1,79 @@
 //! PKCS#12 files (RFC 7292): a certificate with its key and its issuers, under a password.
+//!
+//! Read as a tree of plain ASN.1 values: the typed structures of RustCrypto's pkcs12
+//! and cms make the library 100 KB larger, for a form that is hardly ever met.
 
 use super::identity::Identity;
-use super::pbes::{self, Purpose, Read, WRONG, affordable, cipher_block, damaged, derive};
+use super::pbes::{self, PBES2, Purpose, Read, WRONG, affordable, cipher_block, damaged, derive, items, octets, oid};
 use cbc::cipher::{BlockCipherDecrypt, KeyInit};
-use pkcs12::cms::content_info::ContentInfo;
-use pkcs12::cms::encrypted_data::EncryptedData;
-
-use pkcs12::pbe_params::EncryptedPrivateKeyInfo;
-use pkcs12::pfx::Pfx;
-use pkcs12::safe_bag::{SafeBag, SafeContents};
-use pkcs12::{AuthenticatedSafe, CertBag, MacData};
 use ring::{digest, hmac};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use x509_cert::der::asn1::{Any, AnyRef, ContextSpecific, OctetString, OctetStringRef};
+use x509_cert::der::asn1::AnyRef;
 use x509_cert::der::{Decode as _, Encode as _};
-use x509_cert::spki::AlgorithmIdentifierOwned;
+
+const DATA: &str = "1.2.840.113549.1.7.1";
+const ENCRYPTED_DATA: &str = "1.2.840.113549.1.7.6";
+const KEY_BAG: &str = "1.2.840.113549.1.12.10.1.1";
+const SHROUDED_KEY_BAG: &str = "1.2.840.113549.1.12.10.1.2";
+const CERTIFICATE_BAG: &str = "1.2.840.113549.1.12.10.1.3";
+const X509_CERTIFICATE: &str = "1.2.840.113549.1.9.22.1";
+const LOCAL_KEY_ID: &str = "1.2.840.113549.1.9.21";
 
 /// Reads a file.
 ///
 /// # Errors
 ///
 /// Why it cannot be read; mostly that is the password.
-pub(super) fn open(octets: &[u8], password: &str) -> Read<Identity> {
-    let pfx = Pfx::from_der(octets).map_err(|_| "it is neither a certificate nor PKCS#12".to_owned())?;
-    let content = data_of(&pfx.auth_safe)?;
-    if let Some(mac) = &pfx.mac_data {
-        check_mac(mac, &content, password)?;
+pub(super) fn open(file: &[u8], password: &str) -> Read<Identity> {
+    let parts = AnyRef::from_der(file).ok().and_then(|file| items(file.value()).ok()).unwrap_or_default();
+    // Version 3, the content, and mostly a message authentication code.
+    let ([version, content], mac) = match parts.as_slice() {
+        [version, content] => ([version, content], None),
+        [version, content, mac] => ([version, content], Some(mac)),
+        _ => return Err("it is neither a certificate nor PKCS#12".to_owned()),
+    };
+    if version.value() != [3] {
+        return Err("it is neither a certificate nor PKCS#12".to_owned());
+    }
+    let content = safe(content, password)?;
+    if let Some(mac) = mac {
+        check_mac(mac.value(), &content, password)?;
     }
     let mut bags = Bags::default();
-    for safe in AuthenticatedSafe::from_der(&content).map_err(damaged)? {
-        let content = match safe.content_type.to_string().as_str() {
-            "1.2.840.113549.1.7.6" => {
-                let data: EncryptedData = safe.content.decode_as().map_err(damaged)?;
-                let encrypted = data.enc_content_info;
-                let octets = encrypted.encrypted_content.ok_or("an encrypted part of it is empty")?;
-                decrypt(&encrypted.content_enc_alg, octets.as_bytes(), password)?
-            }
-            _ => data_of(&safe)?,
-        };
-        for bag in SafeContents::from_der(&content).map_err(damaged)? {
+    for part in items(only(&content)?.value())? {
+        let content = safe(&part, password)?;
+        for bag in items(only(&content)?.value())? {
             bags.add(&bag, password)?;
         }
     }
     bags.identity()
+}
+
+/// The one value that octets are.
+fn only(octets: &[u8]) -> Read<AnyRef<'_>> {
+    AnyRef::from_der(octets).map_err(damaged)
+}
+
+/// So many values, and perhaps more, in a value.
+fn at_least<'a, const COUNT: usize>(value: &AnyRef<'a>) -> Read<([AnyRef<'a>; COUNT], Vec<AnyRef<'a>>)> {
+    let mut found = items(value.value())?;
+    let rest = if found.len() < COUNT { Vec::new() } else { found.split_off(COUNT) };
+    let found = found.try_into().map_err(|_| "it is damaged (a part is missing)".to_owned())?;
+    Ok((found, rest))
+}
+
+/// What is in a part of the file (ContentInfo, RFC 5652), decrypted.
+fn safe(part: &AnyRef<'_>, password: &str) -> Read<Vec<u8>> {
+    let ([kind, content], _) = at_least(part)?;
+    match oid(&kind)?.as_str() {
+        DATA => octets(&only(content.value())?).map(<[u8]>::to_vec),
+        ENCRYPTED_DATA => {
+            let ([_version, info], _) = at_least(&only(content.value())?)?;
+            let ([_kind, cipher, encrypted], _) = at_least(&info)?;
+            decrypt(&cipher, encrypted.value(), password)
+        }
+        _ => Err("a part of it is signed or encrypted with a key, not with a password".to_owned()),
+    }
 }
 
 /// What was found, each with the mark that tells which belong together.
@@ -53,23 +84,19 @@ struct Bags {
 }
 
 impl Bags {
-    fn add(&mut self, bag: &SafeBag, password: &str) -> Read<()> {
-        match bag.bag_id {
-            pkcs12::PKCS_12_KEY_BAG_OID => {
-                let key: ContextSpecific<Any> = ContextSpecific::from_der(&bag.bag_value).map_err(damaged)?;
-                self.keys.push((mark(bag), key.value.to_der().map_err(damaged)?));
+    fn add(&mut self, bag: &AnyRef<'_>, password: &str) -> Read<()> {
+        let ([kind, content], attributes) = at_least(bag)?;
+        let mark = attributes.first().and_then(mark);
+        match oid(&kind)?.as_str() {
+            KEY_BAG => self.keys.push((mark, content.value().to_vec())),
+            SHROUDED_KEY_BAG => {
+                let ([cipher, encrypted], _) = at_least(&only(content.value())?)?;
+                self.keys.push((mark, decrypt(&cipher, octets(&encrypted)?, password)?));
             }
-            pkcs12::PKCS_12_PKCS8_KEY_BAG_OID => {
-                let key: ContextSpecific<EncryptedPrivateKeyInfo> =
-                    ContextSpecific::from_der(&bag.bag_value).map_err(damaged)?;
-                let key = key.value;
-                let opened = decrypt(&key.encryption_algorithm, key.encrypted_data.as_bytes(), password)?;
-                self.keys.push((mark(bag), opened));
-            }
-            pkcs12::PKCS_12_CERT_BAG_OID => {
-                let found: ContextSpecific<CertBag> = ContextSpecific::from_der(&bag.bag_value).map_err(damaged)?;
-                if found.value.cert_id == pkcs12::PKCS_12_X509_CERT_OID {
-                    self.certificates.push((mark(bag), found.value.cert_value.as_bytes().to_vec()));
+            CERTIFICATE_BAG => {
+                let ([kind, certificate], _) = at_least(&only(content.value())?)?;
+                if oid(&kind)? == X509_CERTIFICATE {
+                    self.certificates.push((mark, octets(&only(certificate.value())?)?.to_vec()));
                 }
             }
             // Lists, secrets and the like are of no use here.
@@ -112,59 +139,70 @@ fn names(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 }
 
 /// The attribute `localKeyId` (RFC 2985 section 5.5.2).
-fn mark(bag: &SafeBag) -> Option<Vec<u8>> {
-    let attributes = bag.bag_attributes.as_ref()?;
-    let found = attributes.iter().find(|attribute| attribute.oid.to_string() == "1.2.840.113549.1.9.21")?;
-    found.values.iter().next().map(|value| value.value().to_vec())
+fn mark(attributes: &AnyRef<'_>) -> Option<Vec<u8>> {
+    items(attributes.value()).ok()?.iter().find_map(|attribute| {
+        let ([kind, values], _) = at_least(attribute).ok()?;
+        (oid(&kind).ok()? == LOCAL_KEY_ID).then(|| values.value().to_vec())
+    })
 }
 
-fn data_of(content: &ContentInfo) -> Read<Vec<u8>> {
-    if content.content_type.to_string() != "1.2.840.113549.1.7.1" {
-        return Err("a part of it is signed or encrypted with a key, not with a password".to_owned());
-    }
-    let octets: OctetString = content.content.decode_as().map_err(damaged)?;
-    Ok(octets.as_bytes().to_vec())
-}
-
-fn check_mac(data: &MacData, content: &[u8], password: &str) -> Read<()> {
-    let (hash, mac) = match data.mac.algorithm.oid.to_string().as_str() {
+fn check_mac(data: &[u8], content: &[u8], password: &str) -> Read<()> {
+    let parts = items(data)?;
+    let [info, salt, rounds @ ..] = parts.as_slice() else { return Err(WRONG.to_owned()) };
+    let ([algorithm, expected], _) = at_least(info)?;
+    let ([hash], _) = at_least(&algorithm)?;
+    let (hash, mac) = match oid(&hash)?.as_str() {
         "1.3.14.3.2.26" => (&digest::SHA1_FOR_LEGACY_USE_ONLY, hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY),
         "2.16.840.1.101.3.4.2.1" => (&digest::SHA256, hmac::HMAC_SHA256),
         "2.16.840.1.101.3.4.2.2" => (&digest::SHA384, hmac::HMAC_SHA384),
         "2.16.840.1.101.3.4.2.3" => (&digest::SHA512, hmac::HMAC_SHA512),
         other => return Err(format!("the hash {other} is not known")),
     };
-    let (salt, rounds) = (data.mac_salt.as_bytes(), affordable(data.iterations.try_into().unwrap_or(0))?);
-    let key = derive(hash, password, salt, rounds, Purpose::Mac, hash.output_len());
-    hmac::verify(&hmac::Key::new(mac, &key), content, data.mac.digest.as_bytes()).map_err(|_| WRONG.to_owned())
+    let rounds = match rounds.first() {
+        Some(rounds) => rounds.decode_as().map_err(damaged)?,
+        None => 1,
+    };
+    let key = derive(hash, password, octets(salt)?, affordable(rounds)?, Purpose::Mac, hash.output_len());
+    hmac::verify(&hmac::Key::new(mac, &key), content, octets(&expected)?).map_err(|_| WRONG.to_owned())
 }
 
-fn decrypt(algorithm: &AlgorithmIdentifierOwned, octets: &[u8], password: &str) -> Read<Vec<u8>> {
-    let parameters = algorithm.parameters.as_ref().ok_or("its cipher has no parameters")?;
-    match algorithm.oid.to_string().as_str() {
-        PBES2 => pbes::decrypt(parameters.into(), octets, password.as_bytes()),
+fn decrypt(algorithm: &AnyRef<'_>, octets: &[u8], password: &str) -> Read<Vec<u8>> {
+    let ([cipher, parameters], _) = at_least(algorithm)?;
+    match oid(&cipher)?.as_str() {
+        PBES2 => pbes::decrypt(&parameters, octets, password.as_bytes()),
         // The ciphers of old files: three-key Triple DES, and RC2 with 40 bits.
-        "1.2.840.113549.1.12.1.3" => old_cipher::<des::TdesEde3>(parameters.into(), octets, password, 24),
-        "1.2.840.113549.1.12.1.6" => old_cipher::<rc2::Rc2>(parameters.into(), octets, password, 5),
+        "1.2.840.113549.1.12.1.3" => old_cipher::<des::TdesEde3>(&parameters, octets, password, 24),
+        "1.2.840.113549.1.12.1.6" => old_cipher::<rc2::Rc2>(&parameters, octets, password, 5),
         other => Err(format!("the cipher {other} is not known")),
     }
 }
 
 fn old_cipher<C: KeyInit + BlockCipherDecrypt>(
-    parameters: AnyRef<'_>,
-    octets: &[u8],
+    parameters: &AnyRef<'_>,
+    encrypted: &[u8],
     password: &str,
     length: usize,
 ) -> Read<Vec<u8>> {
-    let read = parameters.sequence(|reader| {
-        let salt = <&OctetStringRef>::decode(reader)?.as_bytes();
-        Ok::<_, x509_cert::der::Error>((salt, u32::decode(reader)?))
-    });
-    let (salt, rounds) = read.map_err(damaged)?;
-    let rounds = affordable(rounds)?;
+    let ([salt, rounds], _) = at_least(parameters)?;
+    let (salt, rounds) = (octets(&salt)?, affordable(rounds.decode_as().map_err(damaged)?)?);
     let derived = |purpose, length| derive(&digest::SHA1_FOR_LEGACY_USE_ONLY, password, salt, rounds, purpose, length);
-    cipher_block::<C>(&derived(Purpose::Key, length), &derived(Purpose::Start, 8), octets)
+    cipher_block::<C>(&derived(Purpose::Key, length), &derived(Purpose::Start, 8), encrypted)
 }
 
-/// The ciphers of PKCS#5.
-pub(super) const PBES2: &str = "1.2.840.113549.1.5.13";
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whole files are in tests/suite/test_trust.py.
+    #[test]
+    fn what_is_no_archive() {
+        for octets in [b"".as_slice(), b"0", b"\x30\x00", b"\x30\x03\x02\x01\x03", &[0x30; 40]] {
+            assert!(open(octets, "").is_err());
+        }
+        // Version 3, then a content that is none.
+        for content in [[0x30, 0x00], [0x04, 0x00], [0x05, 0x00]] {
+            let file = [&[0x30, 0x05, 0x02, 0x01, 0x03], content.as_slice()].concat();
+            assert!(open(&file, "").is_err());
+        }
+    }
+}

@@ -1,8 +1,8 @@
 //! Our own certificate, for servers that ask for one: PEM, DER or PKCS#12, from
 //! files or memory.
 
-use super::archive::{self, PBES2};
-use super::pbes;
+use super::archive;
+use super::pbes::{self, PBES2};
 use super::tls_settings::Digester;
 use crate::error::{Code, Error, Phase, Result};
 use crate::proto::Secret;
@@ -126,8 +126,8 @@ impl IdentitySource {
             return Err(unusable(source, "its key is encrypted, and there is no password").with_remedy(PASSWORD));
         }
         let opened = match pbes::encrypted_key(der) {
-            Some((cipher, parameters, octets)) if cipher.to_string() == PBES2 => {
-                pbes::decrypt(parameters, octets, self.password.expose())
+            Some((cipher, parameters, octets)) if cipher == PBES2 => {
+                pbes::decrypt(&parameters, octets, self.password.expose())
             }
             Some((cipher, ..)) => Err(format!("the cipher {cipher} is not known")),
             None => Err("its encrypted key cannot be read".to_owned()),

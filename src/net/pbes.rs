@@ -7,8 +7,8 @@ use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{BlockCipherDecrypt, BlockModeDecrypt as _, InnerIvInit as _, KeyInit};
 use ring::{digest, pbkdf2};
 use std::num::NonZeroU32;
-use x509_cert::der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef};
-use x509_cert::der::{self, Decode as _, Reader, SliceReader};
+use x509_cert::der::asn1::{AnyRef, ObjectIdentifier};
+use x509_cert::der::{self, Decode as _, Reader as _, SliceReader, Tag, Tagged as _};
 use zeroize::Zeroizing;
 
 pub(super) type Read<T> = Result<T, String>;
@@ -28,19 +28,37 @@ pub(super) fn damaged(error: der::Error) -> String {
     format!("it is damaged ({error})")
 }
 
-/// The parts of an encrypted key (RFC 5958 section 3): cipher, parameters, octets.
-/// `None` if it is something else.
-pub(super) fn encrypted_key(der: &[u8]) -> Option<(ObjectIdentifier, AnyRef<'_>, &[u8])> {
-    let mut reader = SliceReader::new(der).ok()?;
-    let parts = reader.sequence(|reader| {
-        let (cipher, parameters) = algorithm(reader)?;
-        Ok::<_, der::Error>((cipher, parameters, <&OctetStringRef>::decode(reader)?.as_bytes()))
-    });
-    parts.ok()
+/// The cipher that [`decrypt`] is for.
+pub(super) const PBES2: &str = "1.2.840.113549.1.5.13";
+
+/// The values that stand behind each other.
+pub(super) fn items(octets: &[u8]) -> Read<Vec<AnyRef<'_>>> {
+    let mut reader = SliceReader::new(octets).map_err(damaged)?;
+    let mut found = Vec::new();
+    while !reader.is_finished() {
+        found.push(AnyRef::decode(&mut reader).map_err(damaged)?);
+    }
+    Ok(found)
 }
 
-fn algorithm<'a>(reader: &mut impl Reader<'a>) -> der::Result<(ObjectIdentifier, AnyRef<'a>)> {
-    reader.sequence(|reader| Ok((ObjectIdentifier::decode(reader)?, AnyRef::decode(reader)?)))
+/// An object identifier, with dots.
+pub(super) fn oid(value: &AnyRef<'_>) -> Read<String> {
+    value.decode_as::<ObjectIdentifier>().map(|oid| oid.to_string()).map_err(damaged)
+}
+
+/// What is in an octet string.
+pub(super) fn octets<'a>(value: &AnyRef<'a>) -> Read<&'a [u8]> {
+    if value.tag() == Tag::OctetString { Ok(value.value()) } else { Err("it is damaged (no octets)".to_owned()) }
+}
+
+/// An encrypted key (RFC 5958 section 3): the cipher, its parameters, and the octets.
+/// `None` if it is something else.
+pub(super) fn encrypted_key(der: &[u8]) -> Option<(String, AnyRef<'_>, &[u8])> {
+    let key = items(AnyRef::from_der(der).ok()?.value()).ok()?;
+    let [algorithm, encrypted] = key.as_slice() else { return None };
+    let algorithm = items(algorithm.value()).ok()?;
+    let [cipher, parameters] = algorithm.as_slice() else { return None };
+    Some((oid(cipher).ok()?, *parameters, octets(encrypted).ok()?))
 }
 
 /// Decrypts with PBES2.
@@ -48,50 +66,25 @@ fn algorithm<'a>(reader: &mut impl Reader<'a>) -> der::Result<(ObjectIdentifier,
 /// # Errors
 ///
 /// If the password is wrong, or the cipher not known.
-pub(super) fn decrypt(parameters: AnyRef<'_>, octets: &[u8], password: &[u8]) -> Read<Vec<u8>> {
-    let mut derivation = None;
-    let mut cipher = None;
-    parameters
-        .sequence(|reader| {
-            derivation = Some(algorithm(reader)?);
-            cipher = Some(algorithm(reader)?);
-            Ok::<_, der::Error>(())
-        })
-        .map_err(damaged)?;
-    let (Some((derivation, details)), Some((cipher, start))) = (derivation, cipher) else {
-        return Err("its cipher has no parameters".to_owned());
+pub(super) fn decrypt(parameters: &AnyRef<'_>, encrypted: &[u8], password: &[u8]) -> Read<Vec<u8>> {
+    let missing = || "its cipher has no parameters".to_owned();
+    let parts = items(parameters.value())?;
+    let [derivation, cipher] = parts.as_slice() else { return Err(missing()) };
+    let (derivation, cipher) = (items(derivation.value())?, items(cipher.value())?);
+    let ([derivation, details], [cipher, start]) = (derivation.as_slice(), cipher.as_slice()) else {
+        return Err(missing());
     };
-    if derivation.to_string() != "1.2.840.113549.1.5.12" {
+    if oid(derivation)? != "1.2.840.113549.1.5.12" {
         return Err("its key is derived by scrypt or another way than PBKDF2".to_owned());
     }
-    let (salt, rounds, hash) = pbkdf2_parameters(details)?;
-    let start = start.decode_as::<&OctetStringRef>().map_err(damaged)?.as_bytes();
-    let key = |length| {
-        let mut key = Zeroizing::new(vec![0; length]);
-        pbkdf2::derive(hash, rounds, salt, password, &mut key);
-        key
+    let details = items(details.value())?;
+    let [salt, rounds, rest @ ..] = details.as_slice() else { return Err(missing()) };
+    let (salt, rounds) = (octets(salt)?, affordable(rounds.decode_as().map_err(damaged)?)?);
+    // The length of the key, which may stand there too, follows from the cipher.
+    let hash = match rest.iter().find(|value| value.tag() == Tag::Sequence) {
+        Some(hash) => oid(items(hash.value())?.first().ok_or_else(missing)?)?,
+        None => "1.2.840.113549.2.7".to_owned(),
     };
-    match cipher.to_string().as_str() {
-        "2.16.840.1.101.3.4.1.2" => cipher_block::<aes::Aes128Dec>(&key(16), start, octets),
-        "2.16.840.1.101.3.4.1.42" => cipher_block::<aes::Aes256Dec>(&key(32), start, octets),
-        "1.2.840.113549.3.7" => cipher_block::<des::TdesEde3>(&key(24), start, octets),
-        other => Err(format!("the cipher {other} is not known")),
-    }
-}
-
-fn pbkdf2_parameters(details: AnyRef<'_>) -> Read<(&[u8], NonZeroU32, pbkdf2::Algorithm)> {
-    let mut hash = "1.2.840.113549.2.7".to_owned();
-    let read = details.sequence(|reader| {
-        let salt = <&OctetStringRef>::decode(reader)?.as_bytes();
-        let rounds = u32::decode(reader)?;
-        // The length of the key follows from the cipher.
-        Option::<u32>::decode(reader)?;
-        if !reader.is_finished() {
-            hash = algorithm(reader)?.0.to_string();
-        }
-        Ok::<_, der::Error>((salt, rounds))
-    });
-    let (salt, rounds) = read.map_err(damaged)?;
     let hash = match hash.as_str() {
         "1.2.840.113549.2.7" => pbkdf2::PBKDF2_HMAC_SHA1,
         "1.2.840.113549.2.9" => pbkdf2::PBKDF2_HMAC_SHA256,
@@ -99,7 +92,18 @@ fn pbkdf2_parameters(details: AnyRef<'_>) -> Read<(&[u8], NonZeroU32, pbkdf2::Al
         "1.2.840.113549.2.11" => pbkdf2::PBKDF2_HMAC_SHA512,
         other => return Err(format!("the hash {other} is not known")),
     };
-    Ok((salt, affordable(rounds)?, hash))
+    let start = octets(start)?;
+    let key = |length| {
+        let mut key = Zeroizing::new(vec![0; length]);
+        pbkdf2::derive(hash, rounds, salt, password, &mut key);
+        key
+    };
+    match oid(cipher)?.as_str() {
+        "2.16.840.1.101.3.4.1.2" => cipher_block::<aes::Aes128Dec>(&key(16), start, encrypted),
+        "2.16.840.1.101.3.4.1.42" => cipher_block::<aes::Aes256Dec>(&key(32), start, encrypted),
+        "1.2.840.113549.3.7" => cipher_block::<des::TdesEde3>(&key(24), start, encrypted),
+        other => Err(format!("the cipher {other} is not known")),
+    }
 }
 
 /// Decrypts in CBC mode.
