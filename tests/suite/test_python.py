@@ -100,6 +100,7 @@ C_TYPES = {
     "const struct SmtpMessageInfo *": ctypes.POINTER(_library.SmtpMessageInfo),
     "const struct SmtpServerInfo *": ctypes.POINTER(_library.SmtpServerInfo),
     "SmtpTraceCallback": _library.SmtpTraceCallback,
+    "SmtpTokenCallback": _library.SmtpTokenCallback,
     "SmtpEventCallback": _library.SmtpEventCallback,
     "SmtpDestroyCallback": _library.SmtpDestroyCallback,
     "SmtpReadCallback": _library.SmtpReadCallback,
@@ -133,7 +134,7 @@ def test_every_function_of_the_header_is_declared_with_its_types():
 
 def test_callback_types_are_those_of_the_header():
     found = re.findall(r"typedef (\w+) \(\*(\w+)\)\(([^)]*)\);", HEADER)
-    assert len(found) == 4
+    assert len(found) == 5
     for result, name, arguments in found:
         prototype = getattr(_library, name)
         assert prototype._restype_ is c_type(result)
@@ -809,7 +810,7 @@ def test_each_thread_gets_its_own_failure():
         calls = [
             (client.reset, "SMTP_ERROR_NOT_CONNECTED"),
             (lambda: setattr(client, "tls_mode", 9), "SMTP_ERROR_INVALID_PARAMETER"),
-            (lambda: client.authenticate(), "SMTP_ERROR_NO_CREDENTIALS"),
+            (lambda: client.send_message("a@b", "c@d", b""), "SMTP_ERROR_NOT_CONNECTED"),
             (lambda: setattr(client, "local_name", "a b"), "SMTP_ERROR_INVALID_PARAMETER"),
         ]
         threads = [in_thread(lambda call=call: fail(*call)) for call in calls]

@@ -239,7 +239,7 @@ def _deliver_record(record_pointer: Any, number: Optional[int]) -> int:
         return 1
 
 
-def _deliver_token(buffer: int, capacity: int, renew: int, number: Optional[int]) -> int:
+def _deliver_token(buffer: Any, capacity: int, renew: int, number: Optional[int]) -> int:
     registration = _registrations.get(number or 0)
     if registration is None:
         return -1

@@ -119,7 +119,7 @@ class SmtpServerInfo(ctypes.Structure):
 SmtpEventCallback = CFUNCTYPE(c_int32, POINTER(SmtpEvent), c_void_p)
 SmtpTraceCallback = CFUNCTYPE(c_int32, POINTER(SmtpTraceRecord), c_void_p)
 SmtpDestroyCallback = CFUNCTYPE(None, c_void_p)
-SmtpTokenCallback = CFUNCTYPE(c_int64, c_void_p, c_size_t, c_uint32, c_void_p)
+SmtpTokenCallback = CFUNCTYPE(c_int64, POINTER(c_char), c_size_t, c_uint32, c_void_p)
 SmtpReadCallback = CFUNCTYPE(c_int64, c_void_p, c_size_t, c_void_p)
 
 _CLIENT = c_void_p
