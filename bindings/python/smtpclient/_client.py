@@ -197,11 +197,23 @@ _registrations: weakref.WeakValueDictionary[int, _Registration] = weakref.WeakVa
 _numbers = itertools.count(1)
 
 
-def _deliver(event_pointer: Any, number: Optional[int]) -> int:
+def _guarded(number: Optional[int], refusal: int, deliver: Callable[[_Registration], int]) -> int:
+    """Runs what a callback has to do; if that raises, the refusal is the answer."""
     registration = _registrations.get(number or 0)
     if registration is None:
-        return 0
+        # Only a token has to be refused where there is nobody to ask.
+        return min(refusal, 0)
     try:
+        return deliver(registration)
+    except BaseException as error:
+        # It cannot pass through the library: it cancels the call and waits
+        # for the method that made the call, on this very thread.
+        registration.raised.setdefault(threading.get_ident(), error)
+        return refusal
+
+
+def _deliver(event_pointer: Any, number: Optional[int]) -> int:
+    def deliver(registration: _Registration) -> int:
         event = event_pointer.contents
         text = ctypes.string_at(event.text, event.text_length).decode("utf-8", "replace")
         reply = ctypes.string_at(event.reply, event.reply_length).decode("utf-8", "replace")
@@ -217,33 +229,22 @@ def _deliver(event_pointer: Any, number: Optional[int]) -> int:
             reply,
         )
         return 1 if registration.callback(told) else 0
-    except BaseException as error:
-        # It cannot pass through the library: it cancels the call and waits
-        # for the method that made the call, on this very thread.
-        registration.raised.setdefault(threading.get_ident(), error)
-        return 1
+
+    return _guarded(number, 1, deliver)
 
 
 def _deliver_record(record_pointer: Any, number: Optional[int]) -> int:
-    registration = _registrations.get(number or 0)
-    if registration is None:
-        return 0
-    try:
+    def deliver(registration: _Registration) -> int:
         record = record_pointer.contents
         text = ctypes.string_at(record.text, record.text_length).decode("utf-8", "replace")
         told = TraceRecord(record.direction, record.time_ms / 1000, record.result_code, text)
         return 1 if registration.callback(told) else 0
-    except BaseException as error:
-        # As for events.
-        registration.raised.setdefault(threading.get_ident(), error)
-        return 1
+
+    return _guarded(number, 1, deliver)
 
 
 def _deliver_token(buffer: Any, capacity: int, renew: int, number: Optional[int]) -> int:
-    registration = _registrations.get(number or 0)
-    if registration is None:
-        return -1
-    try:
+    def deliver(registration: _Registration) -> int:
         token = registration.callback(renew != 0)
         if not isinstance(token, str):
             raise TypeError(f"the token must be str, not {type(token).__name__}")
@@ -251,9 +252,8 @@ def _deliver_token(buffer: Any, capacity: int, renew: int, number: Optional[int]
         # One that is too long is refused by the library.
         ctypes.memmove(buffer, octets, min(len(octets), capacity))
         return len(octets)
-    except BaseException as error:
-        registration.raised.setdefault(threading.get_ident(), error)
-        return -1
+
+    return _guarded(number, -1, deliver)
 
 
 def _forget(number: Optional[int]) -> None:
