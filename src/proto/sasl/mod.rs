@@ -22,10 +22,9 @@ pub use gssapi::{GssContext, GssLibrary, Gssapi};
 pub use login::Login;
 pub use mechanism::Mechanism;
 pub use ntlm::Ntlm;
-pub use oauth_bearer::OauthBearer;
 pub use plain::Plain;
 pub use scram::Scram;
-pub use xoauth2::XOauth2;
+pub use token::TokenLogin;
 
 use super::secret::Secret;
 use crate::error::{Code, Error, Result};
@@ -125,10 +124,8 @@ pub enum Exchange {
     Plain(Plain),
     /// See [`Mechanism::Login`].
     Login(Login),
-    /// See [`Mechanism::XOauth2`].
-    XOauth2(XOauth2),
-    /// See [`Mechanism::OauthBearer`].
-    OauthBearer(OauthBearer),
+    /// See [`Mechanism::XOauth2`] and [`Mechanism::OauthBearer`].
+    Token(TokenLogin),
     /// See [`Mechanism::CramMd5`].
     CramMd5(CramMd5),
     /// See [`Mechanism::External`].
@@ -152,8 +149,8 @@ impl Exchange {
         match mechanism {
             Mechanism::Plain => Self::Plain(Plain::new(credentials)),
             Mechanism::Login => Self::Login(Login::new(credentials)),
-            Mechanism::XOauth2 => Self::XOauth2(XOauth2::new(credentials)),
-            Mechanism::OauthBearer => Self::OauthBearer(OauthBearer::new(credentials)),
+            Mechanism::XOauth2 => Self::Token(xoauth2::login(credentials)),
+            Mechanism::OauthBearer => Self::Token(oauth_bearer::login(credentials)),
             Mechanism::CramMd5 => Self::CramMd5(CramMd5::new(credentials)),
             Mechanism::External => Self::External(External::new(credentials)),
             Mechanism::DigestMd5 => Self::DigestMd5(Box::new(DigestMd5::new(credentials))),
@@ -175,8 +172,7 @@ impl Exchange {
         match self {
             Self::Plain(_) => Mechanism::Plain,
             Self::Login(_) => Mechanism::Login,
-            Self::XOauth2(_) => Mechanism::XOauth2,
-            Self::OauthBearer(_) => Mechanism::OauthBearer,
+            Self::Token(login) => login.mechanism(),
             Self::CramMd5(_) => Mechanism::CramMd5,
             Self::External(_) => Mechanism::External,
             Self::Scram(scram) => scram.mechanism(),
@@ -194,8 +190,7 @@ impl Exchange {
         match self {
             Self::Plain(plain) => Some(plain.message()),
             Self::Login(login) => Some(login.initial()),
-            Self::XOauth2(xoauth2) => Some(xoauth2.message()),
-            Self::OauthBearer(bearer) => Some(bearer.message()),
+            Self::Token(login) => Some(login.message()),
             // Kerberos takes its time, and its failure is told like any other's.
             Self::CramMd5(_) | Self::DigestMd5(_) | Self::Gssapi(_) => None,
             Self::Ntlm(ntlm) => Some(ntlm.initial()),
@@ -214,8 +209,7 @@ impl Exchange {
         let answer = match self {
             Self::Plain(plain) => plain.step(challenge),
             Self::Login(login) => login.step(challenge),
-            Self::XOauth2(xoauth2) => xoauth2.step(challenge),
-            Self::OauthBearer(bearer) => bearer.step(challenge),
+            Self::Token(login) => login.step(challenge),
             Self::CramMd5(cram) => cram.step(challenge),
             Self::External(external) => external.step(challenge),
             Self::Anonymous(anonymous) => anonymous.step(challenge),
@@ -242,8 +236,7 @@ impl Exchange {
     #[must_use]
     pub fn asks_for_another_token(&self) -> bool {
         match self {
-            Self::XOauth2(xoauth2) => xoauth2.asks_for_another(),
-            Self::OauthBearer(bearer) => bearer.asks_for_another(),
+            Self::Token(login) => login.asks_for_another(),
             _ => false,
         }
     }
@@ -252,8 +245,7 @@ impl Exchange {
     #[must_use]
     pub fn token_remedy(&self) -> Option<String> {
         match self {
-            Self::XOauth2(xoauth2) => Some(xoauth2.remedy()),
-            Self::OauthBearer(bearer) => Some(bearer.remedy()),
+            Self::Token(login) => Some(login.remedy()),
             _ => None,
         }
     }
@@ -262,8 +254,7 @@ impl Exchange {
     #[must_use]
     pub fn complaint(&self) -> Option<&str> {
         match self {
-            Self::XOauth2(xoauth2) => xoauth2.complaint(),
-            Self::OauthBearer(bearer) => bearer.complaint(),
+            Self::Token(login) => login.complaint(),
             Self::Scram(scram) => scram.complaint(),
             _ => None,
         }

@@ -1,7 +1,8 @@
 //! What an OAuth token and a server's refusal of it say, read here so that an error can
 //! tell which of them does not fit. Nothing is verified, and nothing depends on it.
 
-use super::{Credentials, readable};
+use super::{Credentials, Mechanism, readable};
+use crate::proto::secret::Secret;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use base64::prelude::Engine as _;
@@ -16,16 +17,16 @@ const EXCHANGE_ONLINE: &str = "00000002-0000-0ff1-ce00-000000000000";
 
 /// Why a token was refused (RFC 7628 section 3.2.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Refusal {
+struct Refusal {
     /// For a sentence.
-    pub(super) text: String,
+    text: String,
     status: String,
     scope: String,
 }
 
 impl Refusal {
     /// Reads the server's JSON, or takes the words for what they are.
-    pub(super) fn parse(challenge: &[u8]) -> Self {
+    fn parse(challenge: &[u8]) -> Self {
         let Ok(Value::Object(members)) = serde_json::from_slice(challenge) else {
             return Self { text: readable(challenge), ..Self::default() };
         };
@@ -49,13 +50,82 @@ impl Refusal {
     }
 
     /// Whether another token of the same kind could help.
-    pub(super) fn asks_for_another(&self) -> bool {
+    fn asks_for_another(&self) -> bool {
         !matches!(self.status.as_str(), "insufficient_scope" | "403")
     }
 }
 
+/// A login with a token: one message, and if it is refused, an answer to the
+/// challenge that says why.
+#[derive(Debug)]
+pub struct TokenLogin {
+    mechanism: Mechanism,
+    credentials: Credentials,
+    message: fn(&Credentials) -> Secret,
+    acknowledgement: &'static str,
+    sent: bool,
+    refusal: Option<Refusal>,
+}
+
+impl TokenLogin {
+    /// Begins a login whose mechanism makes the message so, and answers a refusal so.
+    pub(super) fn new(
+        mechanism: Mechanism,
+        credentials: Credentials,
+        message: fn(&Credentials) -> Secret,
+        acknowledgement: &'static str,
+    ) -> Self {
+        Self { mechanism, credentials, message, acknowledgement, sent: false, refusal: None }
+    }
+
+    /// Which mechanism it is.
+    #[must_use]
+    pub fn mechanism(&self) -> Mechanism {
+        self.mechanism
+    }
+
+    /// The one message.
+    #[must_use]
+    pub fn message(&mut self) -> Secret {
+        self.sent = true;
+        (self.message)(&self.credentials)
+    }
+
+    /// Answers the empty challenge of a server that got no initial response, and the
+    /// one that says why the token is refused.
+    #[must_use]
+    pub fn step(&mut self, challenge: &[u8]) -> Option<Secret> {
+        if !self.sent && challenge.is_empty() {
+            return Some(self.message());
+        }
+        if !self.sent || self.refusal.is_some() {
+            return None;
+        }
+        self.refusal = Some(Refusal::parse(challenge));
+        Some(Secret::new(self.acknowledgement))
+    }
+
+    /// Why the token was refused, in the server's words.
+    #[must_use]
+    pub fn complaint(&self) -> Option<&str> {
+        self.refusal.as_ref().map(|refusal| refusal.text.as_str()).filter(|text| !text.is_empty())
+    }
+
+    /// Whether another token of the same kind could help.
+    #[must_use]
+    pub fn asks_for_another(&self) -> bool {
+        self.refusal.as_ref().is_none_or(Refusal::asks_for_another)
+    }
+
+    /// What to do about a refusal.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        remedy(&self.credentials, self.refusal.as_ref().unwrap_or(&Refusal::default()))
+    }
+}
+
 /// What to do about a refused token, from what is in it.
-pub(super) fn remedy(credentials: &Credentials, refusal: &Refusal) -> String {
+fn remedy(credentials: &Credentials, refusal: &Refusal) -> String {
     const CHECK: &str = "Check the user name, and that the token is for this server and has not expired.";
     let Some(claims) = claims(credentials.token.expose()) else {
         return if refusal.asks_for_another() {

@@ -2,68 +2,17 @@
 //! (developers.google.com/gmail/imap/xoauth2-protocol) and Microsoft took over.
 
 use super::super::secret::Secret;
-use super::Credentials;
-use super::token::{Refusal, remedy};
+use super::token::TokenLogin;
+use super::{Credentials, Mechanism};
 
-/// An XOAUTH2 login.
-#[derive(Debug)]
-pub struct XOauth2 {
-    credentials: Credentials,
-    sent: bool,
-    refusal: Option<Refusal>,
+/// Begins a login. A refusal is answered with nothing.
+pub(super) fn login(credentials: Credentials) -> TokenLogin {
+    TokenLogin::new(Mechanism::XOauth2, credentials, message, "")
 }
 
-impl XOauth2 {
-    /// Begins a login.
-    #[must_use]
-    pub fn new(credentials: Credentials) -> Self {
-        Self { credentials, sent: false, refusal: None }
-    }
-
-    /// The one message.
-    #[must_use]
-    pub fn message(&mut self) -> Secret {
-        self.sent = true;
-        Secret::joined(&[
-            b"user=",
-            self.credentials.user.as_bytes(),
-            b"\x01auth=Bearer ",
-            self.credentials.token.expose(),
-            b"\x01\x01",
-        ])
-    }
-
-    /// Answers the empty challenge of a server that got no initial response, and
-    /// with nothing the one that says why the token is refused.
-    #[must_use]
-    pub fn step(&mut self, challenge: &[u8]) -> Option<Secret> {
-        if !self.sent && challenge.is_empty() {
-            return Some(self.message());
-        }
-        if !self.sent || self.refusal.is_some() {
-            return None;
-        }
-        self.refusal = Some(Refusal::parse(challenge));
-        Some(Secret::default())
-    }
-
-    /// Why the token was refused, in the server's words.
-    #[must_use]
-    pub fn complaint(&self) -> Option<&str> {
-        self.refusal.as_ref().map(|refusal| refusal.text.as_str()).filter(|text| !text.is_empty())
-    }
-
-    /// Whether another token of the same kind could help.
-    #[must_use]
-    pub fn asks_for_another(&self) -> bool {
-        self.refusal.as_ref().is_none_or(Refusal::asks_for_another)
-    }
-
-    /// What to do about a refusal.
-    #[must_use]
-    pub fn remedy(&self) -> String {
-        remedy(&self.credentials, self.refusal.as_ref().unwrap_or(&Refusal::default()))
-    }
+fn message(credentials: &Credentials) -> Secret {
+    let (user, token) = (credentials.user.as_bytes(), credentials.token.expose());
+    Secret::joined(&[b"user=", user, b"\x01auth=Bearer ", token, b"\x01\x01"])
 }
 
 #[cfg(test)]
@@ -71,8 +20,8 @@ mod tests {
     use super::*;
     use base64::prelude::{BASE64_STANDARD, Engine as _};
 
-    fn login() -> XOauth2 {
-        XOauth2::new(Credentials {
+    fn login() -> TokenLogin {
+        super::login(Credentials {
             user: "someuser@example.com".into(),
             token: Secret::new("ya29.vF9dft4qmTc2Nvb3RlckBhdHRhdmlzdGEuY29tCg"),
             ..Credentials::default()
