@@ -27,7 +27,12 @@ impl Client {
             inner.envelope.set_eight_bit(true);
             inner.envelope.set_size(size);
             inner.line_ends = LineEndCheck::default();
-            self.run_command(inner, None, |session, now, envelope| session.begin_message(envelope, now), learn_step)
+            self.run_command(
+                inner,
+                None,
+                |session, now, envelope| session.begin_message(envelope, now),
+                Status::take_outcome,
+            )
         })
     }
 
@@ -114,8 +119,4 @@ impl Inner {
         let settings = &client.shared.lock().settings;
         settings.strict_line_ends && !settings.binary
     }
-}
-
-fn learn_step(status: &mut Status, session: &mut Session) {
-    status.take_outcome(session);
 }

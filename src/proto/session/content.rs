@@ -20,7 +20,8 @@ impl Session {
         }
         // The last chunk must not be empty, so one is sent only when there is more.
         if self.mail.chunk.len() >= OUTPUT_CHUNK && !piece.is_empty() {
-            self.queue_chunk(Pending::Chunk);
+            self.write_chunk("");
+            self.ledger.enter(Pending::Chunk, self.out.queued());
         }
         if self.mail.envelope.is_binary() {
             self.mail.chunk.extend_from_slice(piece);
@@ -37,11 +38,11 @@ impl Session {
         }
         self.since = now;
         if self.mail.keeps_open {
-            self.state = State::Pausing;
             if self.out.waiting().len() < OUTPUT_KEPT {
                 // So little goes along with what follows.
-                self.succeed(State::Paused);
+                return self.succeed(State::Paused);
             }
+            self.state = State::Pausing;
             return;
         }
         if self.mail.chunked {
@@ -52,7 +53,8 @@ impl Session {
                 // RFC 3030 allows an empty last chunk, but not all servers do.
                 self.mail.chunk.extend_from_slice(b"\r\n");
             }
-            self.queue_last_chunk();
+            self.write_chunk(" LAST");
+            self.enter_end();
         } else {
             let from = self.out.end();
             self.mail.stuffer.finish(self.out.buffer());
@@ -73,16 +75,6 @@ impl Session {
         self.out.waiting().len() < OUTPUT_CHUNK
             && self.out.is_whole()
             && (!self.mail.chunked || self.capabilities.pipelining || self.ledger.is_empty())
-    }
-
-    fn queue_chunk(&mut self, pending: Pending) {
-        self.write_chunk("");
-        self.ledger.enter(pending, self.out.queued());
-    }
-
-    fn queue_last_chunk(&mut self) {
-        self.write_chunk(" LAST");
-        self.enter_end();
     }
 
     fn write_chunk(&mut self, last: &str) {

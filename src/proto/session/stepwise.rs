@@ -25,7 +25,8 @@ impl Session {
         Ok(())
     }
 
-    /// Adds a recipient with RCPT, perhaps with notifications of its own; its refusal is an error that leaves the message open.
+    /// Adds a recipient with RCPT, perhaps with notifications of its own; its refusal
+    /// is an error that leaves the message open.
     ///
     /// # Errors
     ///
