@@ -112,8 +112,8 @@ codes! {
         "a parameter has a value that is not allowed"
         "Correct the parameter that the message names.";
     INVALID_HANDLE 10038 Caller
-        "the handle is not a live client"
-        "Use the handle that SmtpClientCreate returned, and never after SmtpClientRelease.";
+        "the handle is not a live one of its type"
+        "Use the handle that the function that creates them returned, and never after its release.";
     ADDRESS_UNAVAILABLE 10049 Wire
         "the address cannot be used from this machine"
         "Check the host name, the port and the machine's network set-up.";

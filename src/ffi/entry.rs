@@ -129,8 +129,8 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_an_error_and_poisons_that_client_alone() {
-        let broken = handle::insert(Arc::new(Client::new())).expect("room");
-        let sound = handle::insert(Arc::new(Client::new())).expect("room");
+        let broken: *mut SmtpClient = handle::insert(Arc::new(Client::new())).expect("room");
+        let sound: *mut SmtpClient = handle::insert(Arc::new(Client::new())).expect("room");
         assert_eq!(on_client(broken, |_| panic!("a defect in a test")), Code::INTERNAL.0);
         let failure = last_failure().expect("recorded");
         assert!(failure.what.contains("a defect in a test"));
