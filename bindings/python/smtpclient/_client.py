@@ -334,7 +334,7 @@ def _view(message: Content) -> Tuple[Any, int]:
     raise TypeError(f"message must be bytes, bytearray, memoryview or str, not {type(message).__name__}")
 
 
-def _for_smtp(message: EmailMessage) -> email.policy.EmailPolicy:
+def _for_smtp(message: EmailMessage) -> Any:
     """A policy for the wire: UTF-8 only where an address cannot do without."""
     fields = ("from", "sender", "reply-to", "to", "cc", "bcc")
     texts = [str(value) for name in fields for value in message.get_all(name, [])]
