@@ -29,6 +29,7 @@ mod turn;
 mod wishes;
 
 pub use self::core::{Client, Progress};
+pub use crate::drive::Read;
 pub use access::Recipient;
 pub use arguments::{Arguments, Content};
 pub use date::current_date;

@@ -3,8 +3,7 @@
 use super::entry::{on_client, settled};
 use super::handle::SmtpClient;
 use super::text::{null, octets, required};
-use crate::client::{Arguments, Content};
-use crate::drive::Read;
+use crate::client::{Arguments, Content, Read};
 use crate::error::{Code, Error, Phase, Result};
 use std::ffi::{c_char, c_void};
 
