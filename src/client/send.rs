@@ -5,7 +5,7 @@ use super::core::{Client, Inner};
 use super::status::Status;
 use crate::drive::{Checked, File, Memory, Reader, Source};
 use crate::error::{Code, Error, Result};
-use crate::proto::{Envelope, LineEndCheck, Session, header_needs_smtputf8};
+use crate::proto::{Envelope, LineEndCheck, Measure, Measurer, Session, header_needs_smtputf8};
 
 impl Client {
     /// Sends a finished message. The envelope is made of the arguments alone. They
@@ -35,7 +35,9 @@ impl Client {
                 if is_strict {
                     check_line_ends(&mut Memory::new(octets), &mut LineEndCheck::default(), true)?;
                 }
-                self.send_from(inner, &mut Memory::new(octets), Some(octets.len() as u64))
+                let mut memory = Memory::new(octets);
+                inner.measure(&mut memory, Some(octets.len() as u64))?;
+                self.send_from(inner, &mut memory, Some(octets.len() as u64))
             }
             Content::File(path) => {
                 let mut file = File::open(path)?;
@@ -46,6 +48,7 @@ impl Client {
                 describe(&mut inner.envelope, file.next()?, true);
                 file.rewind()?;
                 let length = file.length();
+                inner.measure(&mut file, length)?;
                 self.send_from(inner, &mut file, length)
             }
             Content::Reader { size, read } => {
@@ -69,6 +72,33 @@ impl Client {
 }
 
 impl Inner {
+    /// Learns how long the message will be on the wire where it goes out with BDAT.
+    fn measure(&mut self, source: &mut dyn Source, length: Option<u64>) -> Result<()> {
+        let session = self.connection.as_ref().and_then(|connection| connection.session());
+        let chunks = self.envelope.prefers_chunks() && session.is_some_and(|session| session.capabilities().chunking);
+        if !chunks {
+            return Ok(());
+        }
+        if let Some(length) = length.filter(|_| self.envelope.is_binary()) {
+            self.envelope.set_measure(Measure::of_binary(length));
+            return Ok(());
+        }
+        let (mut measurer, mut octets) = (Measurer::default(), 0);
+        loop {
+            let piece = source.next()?;
+            if piece.is_empty() {
+                break;
+            }
+            octets += piece.len() as u64;
+            if !self.envelope.is_binary() {
+                measurer.push(piece);
+            }
+        }
+        let is_binary = self.envelope.is_binary();
+        self.envelope.set_measure(if is_binary { Measure::of_binary(octets) } else { measurer.finish() });
+        source.rewind()
+    }
+
     /// A message that was begun step by step must not be forgotten for another one.
     pub(super) fn expect_no_message(&self) -> Result<()> {
         let session = self.connection.as_ref().and_then(|connection| connection.session());

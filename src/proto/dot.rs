@@ -8,6 +8,86 @@
 use memchr::memchr2;
 use std::ops::Range;
 
+/// Takes what goes over the wire.
+trait Out {
+    fn run(&mut self, octets: &[u8]);
+    fn octet(&mut self, octet: u8);
+}
+
+impl Out for Vec<u8> {
+    fn run(&mut self, octets: &[u8]) {
+        self.extend_from_slice(octets);
+    }
+
+    fn octet(&mut self, octet: u8) {
+        self.push(octet);
+    }
+}
+
+/// Takes only their number.
+#[derive(Debug, Default)]
+struct Count(u64);
+
+impl Out for Count {
+    fn run(&mut self, octets: &[u8]) {
+        self.0 += octets.len() as u64;
+    }
+
+    fn octet(&mut self, _: u8) {
+        self.0 += 1;
+    }
+}
+
+/// What a message will be on the wire with BDAT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// So many octets.
+    pub octets: u64,
+    /// They are those of the message, with nothing to repair.
+    pub as_is: bool,
+}
+
+impl Measure {
+    /// That of a message that goes out octet for octet.
+    #[must_use]
+    pub fn of_binary(octets: u64) -> Self {
+        // RFC 3030 allows an empty last chunk, but not all servers do.
+        Self { octets: if octets == 0 { 2 } else { octets }, as_is: octets != 0 }
+    }
+}
+
+/// Measures a message in any pieces.
+#[derive(Debug)]
+pub struct Measurer {
+    stuffer: DotStuffer,
+    given: u64,
+    count: Count,
+}
+
+impl Default for Measurer {
+    fn default() -> Self {
+        Self { stuffer: DotStuffer::without_dots(), given: 0, count: Count::default() }
+    }
+}
+
+impl Measurer {
+    /// Looks at the next piece.
+    pub fn push(&mut self, piece: &[u8]) {
+        self.given += piece.len() as u64;
+        self.stuffer.push_to(piece, &mut self.count);
+    }
+
+    /// Looks at the end.
+    #[must_use]
+    pub fn finish(mut self) -> Measure {
+        self.stuffer.finish_to(&mut self.count);
+        match self.count.0 {
+            0 => Measure::of_binary(0),
+            octets => Measure { octets, as_is: octets == self.given },
+        }
+    }
+}
+
 /// Where the last octet left off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum At {
@@ -37,6 +117,10 @@ impl DotStuffer {
 
     /// Appends the next piece of content, ready for the wire.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        self.push_to(input, out);
+    }
+
+    fn push_to(&mut self, input: &[u8], out: &mut impl Out) {
         // What is before `copied` is in `out`; octets go over in runs as long as
         // nothing has to be put between them.
         let mut copied = 0;
@@ -50,7 +134,7 @@ impl DotStuffer {
             }
             next = end;
         }
-        out.extend_from_slice(&input[copied..]);
+        out.run(&input[copied..]);
     }
 
     /// Whether nothing has to be put into a block. One pass without a branch, so
@@ -66,14 +150,14 @@ impl DotStuffer {
 
     /// Copies a part of the input up to the last place where something had to be
     /// put in, and gives that place; `copied` is the last one before the part.
-    fn repair(&mut self, input: &[u8], part: Range<usize>, mut copied: usize, out: &mut Vec<u8>) -> usize {
+    fn repair(&mut self, input: &[u8], part: Range<usize>, mut copied: usize, out: &mut impl Out) -> usize {
         let mut next = part.start;
         while next < part.end {
             match self.at {
                 At::LineStart => {
                     if input[next] == b'.' && !self.plain {
                         copy(&input[copied..next], out);
-                        out.push(b'.');
+                        out.octet(b'.');
                         copied = next;
                     }
                     self.at = At::InLine;
@@ -82,8 +166,8 @@ impl DotStuffer {
                     if input[next] == b'\n' {
                         next += 1;
                     } else {
-                        out.extend_from_slice(&input[copied..next]);
-                        out.push(b'\n');
+                        out.run(&input[copied..next]);
+                        out.octet(b'\n');
                         copied = next;
                     }
                     self.at = At::LineStart;
@@ -94,8 +178,8 @@ impl DotStuffer {
                     if input[next] == b'\r' {
                         self.at = At::AfterCr;
                     } else {
-                        out.extend_from_slice(&input[copied..next]);
-                        out.push(b'\r');
+                        out.run(&input[copied..next]);
+                        out.octet(b'\r');
                         copied = next;
                         self.at = At::LineStart;
                     }
@@ -108,13 +192,17 @@ impl DotStuffer {
 
     /// Appends the end: what is missing of the last line end, and `.` CRLF.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(match self.at {
+        self.finish_to(out);
+    }
+
+    fn finish_to(&mut self, out: &mut impl Out) {
+        out.run(match self.at {
             At::LineStart => b"",
             At::InLine => b"\r\n",
             At::AfterCr => b"\n",
         });
         if !self.plain {
-            out.extend_from_slice(b".\r\n");
+            out.run(b".\r\n");
         }
         self.at = At::LineStart;
     }
@@ -147,12 +235,12 @@ fn any_misfit<const DOTS: bool>(before: &[u8], behind: &[u8]) -> bool {
 }
 
 /// Appends a run of octets. Of a few, copying costs less than the call to copy.
-fn copy(run: &[u8], out: &mut Vec<u8>) {
+fn copy(run: &[u8], out: &mut impl Out) {
     const FEW: usize = 8;
     if run.len() <= FEW {
-        run.iter().for_each(|octet| out.push(*octet));
+        run.iter().for_each(|octet| out.octet(*octet));
     } else {
-        out.extend_from_slice(run);
+        out.run(run);
     }
 }
 

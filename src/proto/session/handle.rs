@@ -40,7 +40,9 @@ impl Session {
         match self.state {
             State::End if !self.mail.end_sent => {
                 self.mail.end_sent = true;
-                self.mail.outcome = Outcome::Unknown;
+                if !self.is_in_vain() {
+                    self.mail.outcome = Outcome::Unknown;
+                }
             }
             State::Pausing => self.succeed(State::Paused),
             _ => {}
