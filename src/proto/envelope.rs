@@ -151,7 +151,6 @@ impl Envelope {
     }
 
     fn push_command(&mut self, recipient: &str) {
-        self.text.reserve(BEFORE.len() + recipient.len() + BEHIND.len());
         self.text.push_str(BEFORE);
         self.text.push_str(recipient);
         self.text.push_str(BEHIND);

@@ -32,7 +32,7 @@ mod session;
 mod timeouts;
 mod trace;
 
-pub use address::{HostName, Mailbox, ReversePath, split_list, to_ascii};
+pub use address::{HostName, Mailbox, OrdinaryList, ReversePath, split_list, to_ascii};
 pub use capabilities::{Capabilities, Limits, Withheld};
 pub use command::{Command, CommandText, ParameterList};
 pub use deliver_by::DeliverBy;

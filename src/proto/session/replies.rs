@@ -57,6 +57,34 @@ impl Session {
         }
     }
 
+    /// Most recipients of a long list are accepted in the same words as the command
+    /// before: takes such replies without looking into them again, and gives their length.
+    pub(super) fn take_repeated(&mut self, input: &[u8]) -> usize {
+        if !matches!(self.ledger.oldest(), Some(Pending::Rcpt(_)))
+            || !self.parser.reply().is_positive()
+            || self.mail.refusal.is_some()
+            || self.trace.wants_records()
+            || self.trace.wants_recipients()
+        {
+            return 0;
+        }
+        let Some(length) = self.parser.repeat_length() else { return 0 };
+        let mut used = 0;
+        while let Some(Pending::Rcpt(index)) = self.ledger.oldest()
+            && self.ledger.may_be_answered(self.out.written())
+            && self.parser.repeats(&input[used..])
+        {
+            self.ledger.strike();
+            self.mail.envelope.accept(index as usize);
+            self.mail.accepted += 1;
+            used += length;
+        }
+        if used > 0 && (self.mail.next != Next::Nothing || self.ledger.is_empty()) {
+            self.pump();
+        }
+        used
+    }
+
     fn on_greeting(&mut self) {
         if self.parser.reply().code() == 220 {
             return self.greet();
