@@ -1,6 +1,7 @@
 # make demo   build, start a local mail server, send from C and from Python, show what arrived
 # make test   everything that must hold: format, lints, docs, Rust, C and Python tests, real servers
 # make bench  what a message costs, counted
+# make tsan   the programs of tests/c under ThreadSanitizer; part of make test where the tools are there
 
 CARGO  ?= cargo
 PYTHON ?= python3
@@ -8,7 +9,7 @@ CC     ?= cc
 VENV   := target/venv
 LIB    := target/release
 
-.PHONY: all demo test bench generated clean
+.PHONY: all demo test bench tsan generated clean
 
 all:
 	$(CARGO) build --release --locked
@@ -27,6 +28,9 @@ test: $(VENV)/.ready
 
 bench:
 	$(CARGO) bench --locked --bench counts
+
+tsan: $(VENV)/.ready
+	$(VENV)/bin/pytest -q -rs tests/suite/test_tsan.py
 
 # Files made from the library's tables; see tests/generated.rs.
 generated:
