@@ -11,6 +11,7 @@
  *   file     SmtpSendFile, however small the file is
  *   memory   SmtpSendMessage, however large the file is; prints by how many KiB
  *            the peak of the process's memory grew while it was sent
+ *   epoll    all connections by one thread: calls that do not wait, and epoll
  *
  * The status is 0 only if every message was accepted for every recipient.
  */
@@ -21,7 +22,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "memory.h"
 
@@ -72,6 +76,7 @@ static SmtpClient *new_client(void)
     if (client == NULL || SmtpSetString(client, SMTP_PROPERTY_LOCAL_NAME, "bench.example") != SMTP_OK ||
         SmtpSetInteger(client, SMTP_PROPERTY_TLS_MODE, tls_mode()) != SMTP_OK ||
         SmtpSetInteger(client, SMTP_PROPERTY_CHUNKING, chunking) != SMTP_OK ||
+        SmtpSetInteger(client, SMTP_PROPERTY_BLOCKING, !is("epoll")) != SMTP_OK ||
         /* The sink's certificate is made anew at each start; the other programs do not check it either. */
         SmtpSetInteger(client, SMTP_PROPERTY_INSECURE_SKIP_VERIFY, 1) != SMTP_OK) {
         complain("no client", client);
@@ -94,15 +99,22 @@ static int accepted_by_all(SmtpClient *client)
     return refused == 0;
 }
 
+static int32_t begin_connection(SmtpClient *client)
+{
+    return SmtpConnect(client, job.host, job.port, 0, SMTP_OPTION_NONE);
+}
+
+static int32_t begin_message(SmtpClient *client)
+{
+    if (job.message == NULL) {
+        return SmtpSendFile(client, SENDER, job.list, job.file);
+    }
+    return SmtpSendMessage(client, SENDER, job.list, job.message, job.length);
+}
+
 static int send_one(SmtpClient *client)
 {
-    int32_t result;
-    if (job.message == NULL) {
-        result = SmtpSendFile(client, SENDER, job.list, job.file);
-    } else {
-        result = SmtpSendMessage(client, SENDER, job.list, job.message, job.length);
-    }
-    if (result != SMTP_OK) {
+    if (begin_message(client) != SMTP_OK) {
         return complain("a message was not sent", client);
     }
     return accepted_by_all(client);
@@ -133,7 +145,7 @@ static void *run_connection(void *number)
 {
     SmtpClient *client = new_client();
     int fine = client != NULL;
-    if (fine && SmtpConnect(client, job.host, job.port, 0, SMTP_OPTION_NONE) != SMTP_OK) {
+    if (fine && begin_connection(client) != SMTP_OK) {
         fine = complain("no connection", client);
     }
     fine = fine && send_many(client, share((long)(intptr_t)number));
@@ -165,6 +177,147 @@ static int run_threads(void)
         fine = fine && result != NULL;
     }
     free(threads);
+    return fine;
+}
+
+/* A connection of the loop: what it is doing, and what epoll has been told of it. */
+struct session {
+    SmtpClient *client;
+    const char *doing;
+    long left;
+    int descriptor;
+    uint32_t events;
+    double due;
+};
+
+static const char *const CONNECTING = "connecting", *const SENDING = "sending", *const LEAVING = "leaving";
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* Goes from one operation to the next until one has to wait: 1 then, 0 at the end, -1 if one failed. */
+static int go_on(struct session *session, int32_t result)
+{
+    for (;;) {
+        if (result == SMTP_PENDING) {
+            return 1;
+        }
+        if (result != SMTP_OK) {
+            complain(session->doing, session->client);
+            return -1;
+        }
+        if (session->doing == LEAVING) {
+            return 0;
+        }
+        if (session->doing == SENDING) {
+            session->left--;
+            if (!accepted_by_all(session->client)) {
+                return -1;
+            }
+        }
+        session->doing = session->left > 0 ? SENDING : LEAVING;
+        result = session->left > 0 ? begin_message(session->client) : SmtpDisconnect(session->client);
+    }
+}
+
+/* Tells epoll what the session waits for now. */
+static int watch(int loop, struct session *session, uint32_t number)
+{
+    struct epoll_event event;
+    SmtpPollInfo info;
+    int action, descriptor;
+    info.size = sizeof info;
+    if (SmtpGetPollInfo(session->client, &info) != SMTP_PENDING) {
+        return complain("nothing to wait for", session->client);
+    }
+    session->due = info.timeout_ms < 0 ? -1 : now() + (double)info.timeout_ms / 1e3;
+    descriptor = (int)info.descriptor;
+    event.data.u32 = number;
+    event.events = (info.events & SMTP_POLL_READ ? EPOLLIN : 0) | (info.events & SMTP_POLL_WRITE ? EPOLLOUT : 0);
+    if (descriptor == session->descriptor && event.events == session->events) {
+        return 1;
+    }
+    /* One that has gone was closed, by which epoll has forgotten it. */
+    action = descriptor == session->descriptor ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    session->descriptor = descriptor;
+    session->events = event.events;
+    if (epoll_ctl(loop, action, descriptor, &event) != 0) {
+        perror("ours: epoll_ctl");
+        return 0;
+    }
+    return 1;
+}
+
+/* One turn of a session; 1 while it goes on, 0 at its end, -1 if something failed. */
+static int turn(int loop, struct session *session, uint32_t number, int32_t result)
+{
+    int state = go_on(session, result);
+    if (state > 0 && !watch(loop, session, number)) {
+        state = -1;
+    }
+    if (state <= 0) {
+        SmtpClientRelease(session->client);
+        session->client = NULL;
+    }
+    return state;
+}
+
+/* After a moment in which nothing came: those whose time is up. */
+static int turn_the_overdue(int loop, struct session *sessions, long *live)
+{
+    double moment = now();
+    long i;
+    for (i = 0; i < job.connections; i++) {
+        struct session *session = &sessions[i];
+        int state;
+        if (session->client == NULL || session->due < 0 || session->due > moment) {
+            continue;
+        }
+        state = turn(loop, session, (uint32_t)i, SmtpProcess(session->client));
+        *live -= state <= 0;
+        if (state < 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int run_loop(void)
+{
+    static struct epoll_event events[256];
+    struct session *sessions = calloc((size_t)job.connections, sizeof *sessions);
+    int loop = epoll_create1(0), fine = sessions != NULL && loop >= 0;
+    long live = 0, i;
+    for (i = 0; fine && i < job.connections; i++, live++) {
+        struct session *session = &sessions[i];
+        session->client = new_client();
+        session->doing = CONNECTING;
+        session->left = share(i);
+        session->descriptor = -1;
+        fine = session->client != NULL && turn(loop, session, (uint32_t)i, begin_connection(session->client)) > 0;
+    }
+    while (fine && live > 0) {
+        int count = epoll_wait(loop, events, sizeof events / sizeof *events, 500), k;
+        if (count == 0) {
+            fine = turn_the_overdue(loop, sessions, &live);
+        }
+        for (k = 0; fine && k < count; k++) {
+            uint32_t number = events[k].data.u32;
+            int state;
+            if (sessions[number].client == NULL) {
+                continue;
+            }
+            state = turn(loop, &sessions[number], number, SmtpProcess(sessions[number].client));
+            live -= state <= 0;
+            fine = state >= 0;
+        }
+    }
+    close(loop);
+    free(sessions);
     return fine;
 }
 
@@ -253,13 +406,17 @@ int main(int count, char **words)
     int fine;
     if (!read_options(count, words)) {
         fputs("Usage: ours -H HOST -p PORT -n MESSAGES -c CONNECTIONS -r RECIPIENTS\n"
-              "            -t none|starttls|implicit -f FILE [-m data|bdat|thr|file|memory]\n",
+              "            -t none|starttls|implicit -f FILE [-m data|bdat|thr|file|memory|epoll]\n",
               stderr);
         return 2;
     }
     raise_limit();
     fine = make_list() && read_message();
-    fine = fine && (job.connections == 1 ? run_connection(NULL) != NULL : run_threads());
+    if (fine && is("epoll")) {
+        fine = run_loop();
+    } else if (fine) {
+        fine = job.connections == 1 ? run_connection(NULL) != NULL : run_threads();
+    }
     free(job.list);
     free(job.message);
     return fine ? EXIT_SUCCESS : EXIT_FAILURE;
