@@ -1,6 +1,7 @@
 # make demo   build, start a local mail server, send from C and from Python, show what arrived
 # make test   everything that must hold: format, lints, docs, Rust, C and Python tests, real servers
 # make bench  what a message costs, counted
+# make compare  the same beside other clients, with the bench harness (benches/compare/run.py)
 # make tsan   the programs of tests/c under ThreadSanitizer; part of make test where the tools are there
 
 CARGO  ?= cargo
@@ -32,6 +33,11 @@ test: $(VENV)/.ready
 
 bench:
 	$(CARGO) bench --locked --bench counts
+
+compare: all
+	$(PYTHON) benches/compare/run.py
+	$(PYTHON) benches/compare/table.py
+	$(PYTHON) benches/compare/plot.py
 
 tsan: $(VENV)/.ready
 	$(VENV)/bin/pytest -q -rs tests/suite/test_tsan.py

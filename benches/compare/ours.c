@@ -184,6 +184,7 @@ static int run_threads(void)
 struct session {
     SmtpClient *client;
     const char *doing;
+    int fresh;
     long left;
     int descriptor;
     uint32_t events;
@@ -266,6 +267,16 @@ static int turn(int loop, struct session *session, uint32_t number, int32_t resu
     return state;
 }
 
+static int begin_session(int loop, struct session *session, long number)
+{
+    session->client = new_client();
+    session->doing = CONNECTING;
+    session->fresh = 1;
+    session->left = share(number);
+    session->descriptor = -1;
+    return session->client != NULL && turn(loop, session, (uint32_t)number, begin_connection(session->client)) > 0;
+}
+
 /* After a moment in which nothing came: those whose time is up. */
 static int turn_the_overdue(int loop, struct session *sessions, long *live)
 {
@@ -286,22 +297,24 @@ static int turn_the_overdue(int loop, struct session *sessions, long *live)
     return 1;
 }
 
+/* A client that is connecting holds more descriptors than one that is connected, and all of them
+ * at once may be more than a process is allowed: so only some are without an answer at a time. */
 static int run_loop(void)
 {
-    static struct epoll_event events[256];
+    enum { AT_ONCE = 1000 };
+    static struct epoll_event events[AT_ONCE];
     struct session *sessions = calloc((size_t)job.connections, sizeof *sessions);
     int loop = epoll_create1(0), fine = sessions != NULL && loop >= 0;
-    long live = 0, i;
-    for (i = 0; fine && i < job.connections; i++, live++) {
-        struct session *session = &sessions[i];
-        session->client = new_client();
-        session->doing = CONNECTING;
-        session->left = share(i);
-        session->descriptor = -1;
-        fine = session->client != NULL && turn(loop, session, (uint32_t)i, begin_connection(session->client)) > 0;
-    }
-    while (fine && live > 0) {
-        int count = epoll_wait(loop, events, sizeof events / sizeof *events, 500), k;
+    long begun = 0, fresh = 0, live = 0;
+    while (fine && (begun < job.connections || live > 0)) {
+        int count, k;
+        for (; fine && fresh < AT_ONCE && begun < job.connections; begun++, fresh++, live++) {
+            fine = begin_session(loop, &sessions[begun], begun);
+        }
+        if (!fine) {
+            break;
+        }
+        count = epoll_wait(loop, events, AT_ONCE, 500);
         if (count == 0) {
             fine = turn_the_overdue(loop, sessions, &live);
         }
@@ -311,6 +324,8 @@ static int run_loop(void)
             if (sessions[number].client == NULL) {
                 continue;
             }
+            fresh -= sessions[number].fresh;
+            sessions[number].fresh = 0;
             state = turn(loop, &sessions[number], number, SmtpProcess(sessions[number].client));
             live -= state <= 0;
             fine = state >= 0;
