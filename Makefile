@@ -2,6 +2,7 @@
 # make test   everything that must hold: format, lints, docs, Rust, C and Python tests, real servers
 # make bench  what a message costs, counted
 # make compare  the same beside other clients, with the bench harness (benches/compare/run.py)
+# make soak   ten minutes of many clients, memory and descriptors watched (SOAK_SECONDS=N for other lengths)
 # make tsan   the programs of tests/c under ThreadSanitizer; part of make test where the tools are there
 
 CARGO  ?= cargo
@@ -38,6 +39,9 @@ compare: all
 	$(PYTHON) benches/compare/run.py
 	$(PYTHON) benches/compare/table.py
 	$(PYTHON) benches/compare/plot.py
+
+soak: all $(VENV)/.ready
+	SOAK_SECONDS=$${SOAK_SECONDS:-600} $(VENV)/bin/pytest -q -s tests/suite/test_soak.py
 
 tsan: $(VENV)/.ready
 	$(VENV)/bin/pytest -q -rs tests/suite/test_tsan.py
