@@ -23,7 +23,7 @@ pub struct Message {
     /// What the boundaries between parts are made of; the same for every rendering.
     pub(super) seed: String,
     /// The parts, once somebody asked for them; a change makes it none.
-    listed: Option<Arc<Vec<Part>>>,
+    pub(super) listed: Option<Arc<Vec<Part>>>,
 }
 
 /// An invitation or the like (RFC 6047).
