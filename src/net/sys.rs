@@ -376,7 +376,7 @@ mod tests {
         assert_eq!(send_file(&near, &file, 600).expect("sent"), 400);
         assert_eq!(send_file(&near, &file, 600).expect("the end"), 0);
         drop(far);
-        Seek::rewind(&mut &file).expect("a file");
+        io::Seek::rewind(&mut &file).expect("a file");
         // SAFETY: the child calls only what may be called after a fork, and leaves.
         let child = unsafe { libc::fork() };
         if child == 0 {
