@@ -2101,6 +2101,12 @@
 #define SMTP_ERROR_LINE_END ((int32_t)(-2147200997))  /* 0x8004501B */
 
 /**
+ * No operation is under way. Call SmtpProcess only while an operation is pending: its result is
+ * told once.
+ */
+#define SMTP_ERROR_NO_OPERATION ((int32_t)(-2147200992))  /* 0x80045020 */
+
+/**
  * The header field cannot be written. Correct the name or the value that the message tells of.
  */
 #define SMTP_ERROR_HEADER ((int32_t)(-2147200976))  /* 0x80045030 */
@@ -2143,10 +2149,6 @@
  * compose another one.
  */
 #define SMTP_ERROR_LOADED_BODY ((int32_t)(-2147200969))  /* 0x80045037 */
- * No operation is under way. Call SmtpProcess only while an operation is pending: its result is
- * told once.
- */
-#define SMTP_ERROR_NO_OPERATION ((int32_t)(-2147200992))  /* 0x80045020 */
 
 /**
  * The server is closing the connection (421). Connect again later.
