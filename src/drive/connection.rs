@@ -1,6 +1,7 @@
 //! One connection from the look-up of its name to its end, and the step
 //! function that all drivers share.
 
+mod facts;
 mod opening;
 
 use self::opening::Tunnelling;
@@ -8,11 +9,9 @@ use super::local_name::default_local_name;
 use super::observer::{Activity, Observer};
 use super::plan::Plan;
 use super::source::Source;
-use super::spent::Spent;
 use super::timer::Timer;
 use crate::error::{Code, Error, Phase, Result};
 use crate::net::canceller::{Canceller, Target};
-use crate::net::clock::Clock;
 use crate::net::peer::Peer;
 use crate::net::race::Race;
 use crate::net::random::nonce;
@@ -24,7 +23,6 @@ use crate::net::trust::{Policy, Trust};
 use crate::net::waker::Waker;
 use crate::net::wire_error;
 use crate::proto::{Config, Moment, OUTPUT_CHUNK, Record, Secret, Security, Session, Want};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// How far the connection is.
@@ -247,33 +245,6 @@ impl Connection {
         observer.doing(self.timer.phase, activity);
     }
 
-    /// The clock by which it goes.
-    #[must_use]
-    pub fn clock(&self) -> Clock {
-        self.timer.clock()
-    }
-
-    /// What the present call has spent its time on.
-    #[must_use]
-    pub fn spent(&self) -> &Spent {
-        &self.timer.spent
-    }
-
-    /// The octets sent and received so far, without what TLS adds.
-    #[must_use]
-    pub fn octets(&self) -> (u64, u64) {
-        match &self.stage {
-            Stage::Talking(talk) => (talk.session.octets_sent(), talk.received),
-            _ => (0, 0),
-        }
-    }
-
-    /// The time when the last wait ended.
-    #[must_use]
-    pub fn now(&self) -> Moment {
-        self.timer.now
-    }
-
     /// Reads the clock: to be called before an operation is begun.
     pub fn read_clock(&mut self) -> Moment {
         self.timer.begin();
@@ -284,44 +255,11 @@ impl Connection {
         self.canceller.is_cancelled()
     }
 
-    /// What it was to be like.
-    #[must_use]
-    pub fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    /// The conversation, once there is one.
-    #[must_use]
-    pub fn session(&self) -> Option<&Session> {
-        match &self.stage {
-            Stage::Talking(talk) => Some(&talk.session),
-            _ => self.left.as_deref(),
-        }
-    }
-
     /// The conversation, to give it a command.
     pub fn session_mut(&mut self) -> Option<&mut Session> {
         match &mut self.stage {
             Stage::Talking(talk) => Some(&mut talk.session),
             _ => self.left.as_deref_mut(),
-        }
-    }
-
-    /// What was agreed for TLS.
-    #[must_use]
-    pub fn tls_info(&self) -> Option<&TlsInfo> {
-        match &self.stage {
-            Stage::Talking(talk) => talk.tls_info.as_ref(),
-            _ => None,
-        }
-    }
-
-    /// The address of the server and of this end.
-    #[must_use]
-    pub fn addresses(&self) -> Option<(&Peer, Option<SocketAddr>)> {
-        match &self.stage {
-            Stage::Talking(talk) => Some((&talk.peer, talk.stream.local_address())),
-            _ => None,
         }
     }
 
