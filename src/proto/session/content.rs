@@ -66,7 +66,8 @@ impl Session {
 
     /// Takes note that the source gives the message from its beginning again.
     pub fn handle_rewound(&mut self) {
-        self.mail.rewind = false;
+        let mail = if self.batch.gathering { &mut self.batch.draft } else { &mut self.mail };
+        mail.rewind = false;
     }
 
     /// Whether the next piece of content may be given now. A chunk behind another
@@ -92,6 +93,7 @@ impl Session {
     /// that was accepted (RFC 2033 section 4.2).
     fn enter_end(&mut self) {
         let end = self.out.queued();
+        self.mail.end_at = end;
         if !self.config.lmtp {
             return self.ledger.enter(Pending::End, end);
         }
