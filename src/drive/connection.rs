@@ -4,6 +4,9 @@
 mod batching;
 mod facts;
 mod opening;
+mod waiting;
+
+pub use waiting::Held;
 
 use self::opening::Tunnelling;
 use super::local_name::default_local_name;
@@ -13,6 +16,7 @@ use super::source::Source;
 use super::timer::Timer;
 use crate::error::{Code, Error, Phase, Result};
 use crate::net::canceller::{Canceller, Target};
+use crate::net::gathering::Gathering;
 use crate::net::peer::Peer;
 use crate::net::race::Race;
 use crate::net::random::nonce;
@@ -60,6 +64,8 @@ pub struct Connection {
     stage: Stage,
     stage_since: Moment,
     waker: Option<Arc<Waker>>,
+    /// What stands for several things that are waited for, once an event loop asked.
+    gathering: Option<Arc<Gathering>>,
     canceller: Arc<Canceller>,
     timer: Timer,
     /// The session that another one is to take over from.
@@ -86,6 +92,7 @@ impl Connection {
             stage: Stage::Failed,
             stage_since: timer.now,
             waker: None,
+            gathering: None,
             canceller,
             timer,
             left: None,
@@ -136,10 +143,10 @@ impl Connection {
         }
     }
 
-    /// What to wait for.
+    /// What to wait for: any of these.
     #[must_use]
     pub fn watches(&self) -> Vec<Watch> {
-        let waker = self.waker.iter().map(|waker| Watch { socket: waker.raw(), read: true, write: false });
+        let waker = self.waker.iter().map(|waker| waker.watch());
         match &self.stage {
             Stage::Resolving(_) | Stage::Joined(..) | Stage::Failed => waker.collect(),
             Stage::Racing(race) => waker.chain(race.watches()).collect(),
@@ -179,6 +186,20 @@ impl Connection {
         };
         self.timer.read();
         if self.is_cancelled() { Ok(()) } else { waited }
+    }
+
+    /// Takes in what is there, without waiting; then [`Self::step`] is due.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::wait`].
+    pub fn look(&mut self) -> Result<()> {
+        let received = match &mut self.stage {
+            Stage::Talking(talk) => talk.stream.receive().map(|_| ()),
+            _ => Ok(()),
+        };
+        self.timer.read();
+        if self.is_cancelled() { Ok(()) } else { received }
     }
 
     /// Ends the operation with an error, if the present phase, or the call, has had its time.
@@ -314,6 +335,7 @@ impl Connection {
         stream.establish().map_err(|error| wire_error(&error, Phase::Connect))?;
         self.canceller.set_target(Some(Target::Socket(stream.shared_socket())));
         self.waker = None;
+        self.gathering = None;
         let local_name = match &self.plan.local_name {
             Some(name) => name.clone(),
             None => default_local_name(&stream),

@@ -1,8 +1,8 @@
-//! What is known of a connection: nothing here changes it.
+//! What can be asked about a connection.
 
+use super::super::plan::Plan;
+use super::super::spent::Spent;
 use super::{Connection, Stage};
-use crate::drive::plan::Plan;
-use crate::drive::spent::Spent;
 use crate::net::clock::Clock;
 use crate::net::peer::Peer;
 use crate::net::tls::TlsInfo;
