@@ -122,7 +122,7 @@ impl Batch {
         };
         new.said = new.server.greeting();
         new.session.open(new.now);
-        new.run(&mut Vec::new().into_iter());
+        new.run(&mut std::iter::empty());
         new.sent.clear();
         new.heard = 0;
         new.waits = 0;
@@ -138,7 +138,7 @@ impl Batch {
         self.session.send_batch(window, self.now).unwrap();
         self.chunks = window.chunks;
         self.result = None;
-        self.run(&mut numbers.to_vec().into_iter());
+        self.run(&mut numbers.iter().copied());
     }
 
     fn next(&mut self, number: Option<usize>) {
@@ -171,7 +171,7 @@ impl Batch {
         self.session.clear_settled();
     }
 
-    fn run(&mut self, numbers: &mut std::vec::IntoIter<usize>) {
+    fn run(&mut self, numbers: &mut dyn Iterator<Item = usize>) {
         let mut content = String::new();
         let mut at = 0;
         for _ in 0..100_000 {
@@ -314,7 +314,7 @@ impl Batch {
                             _ => assert_eq!(*copies, 0, "{}", case()),
                         }
                     }
-                    assert!(copies.iter().any(|copies| *copies == 1), "{}", case());
+                    assert!(copies.contains(&1), "{}", case());
                 }
                 Outcome::Unknown => {}
                 _ => assert!(copies.iter().all(|copies| *copies == 0), "{}", case()),

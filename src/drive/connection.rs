@@ -399,10 +399,7 @@ impl Talk {
                 Want::Content => self.take_content(source, observer, timer),
                 Want::Write => self.write(timer),
                 Want::Tls => self.handshake(plan, observer, timer.now),
-                Want::Rewind => source.select(self.session.message_number()).map(|()| {
-                    self.session.handle_rewound();
-                    true
-                }),
+                Want::Rewind => self.select(source, observer),
                 Want::Next => Ok(self.take_message(source, timer)),
                 Want::Gather => Ok(self.gather(source, timer)),
                 // For the connection to do.

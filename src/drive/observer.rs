@@ -26,6 +26,9 @@ pub trait Observer {
     /// is at its end.
     fn progress(&mut self, octets: u64, last: bool, now: Moment);
 
+    /// The content of a message of a batch is begun; its length, if it is known.
+    fn begins(&mut self, _size: Option<u64>) {}
+
     /// What became of a message of a batch.
     fn settled(&mut self, _number: u32, _outcome: Outcome) {}
 

@@ -237,6 +237,12 @@ codes! {
     NO_OPERATION 0x5020 Caller
         "no operation is under way"
         "Call SmtpProcess only while an operation is pending: its result is told once.";
+    BATCH_BUSY 0x5024 Caller
+        "the batch is being sent"
+        "Wait until the call that sends it has returned.";
+    BATCH_ENDED 0x5025 Wire
+        "the message was not begun, since the call that sends the batch had ended before"
+        "Connect again and send the batch again: only what was not sent is sent then.";
     SERVER_CLOSING 0x5101 Server
         "the server is closing the connection (421)"
         "Connect again later.";

@@ -128,6 +128,17 @@ RECIPIENT_UNKNOWN = 4
 RECIPIENT_TEXT_ADDRESS = 1
 RECIPIENT_TEXT_REPLY = 2
 
+# Values of SMTP_PROPERTY_BATCH_MODE: how the messages of a batch followed on each other.
+BATCH_MODE_ONE_BY_ONE = 0
+BATCH_MODE_PIPELINED = 1
+BATCH_MODE_IN_FLIGHT = 2
+
+# Texts of SmtpBatchGetString.
+BATCH_TEXT_ERROR = 1
+BATCH_TEXT_ERROR_JSON = 2
+BATCH_TEXT_REPLY = 3
+BATCH_TEXT_QUEUE_ID = 4
+
 # Events of SmtpRegisterEvent; bits.
 EVENT_CONNECT = 1
 EVENT_DISCONNECT = 2
@@ -138,6 +149,7 @@ EVENT_COMMAND = 128
 EVENT_REPLY = 256
 EVENT_ERROR = 512
 EVENT_RECIPIENT = 1024
+EVENT_MESSAGE = 2048
 
 # Directions in SmtpPollInfo; bits.
 POLL_READ = 1
@@ -342,6 +354,9 @@ PROPERTIES: dict[str, PropertyRow] = {
     "keep_alive": PropertyRow(236, "integer", "rw", "After how many seconds of silence the system asks whether the server is there, so that routers on the way remember the connection, 1 to 32767 (SO_KEEPALIVE, TCP_KEEPIDLE); 0 never."),
     "error_attempts": PropertyRow(240, "text", "r", "Where no connection could be made, the addresses that were tried, one a line: address, colon, reason."),
     "time_proxy": PropertyRow(241, "integer", "r", "The milliseconds that the proxy took for the last connection."),
+    "batch_messages": PropertyRow(260, "integer", "rw", "How many messages of a batch may be in flight with BDAT; 1 or 0 sends one by one, also with DATA."),
+    "batch_octets": PropertyRow(261, "integer", "rw", "How many octets of content of a batch may be in flight with BDAT."),
+    "batch_mode": PropertyRow(262, "integer", "r", "How the messages of the last batch followed on each other, one of the SMTP_BATCH_MODE_ constants."),
     "blocking": PropertyRow(250, "integer", "rw", "0 lets no operation that follows wait: what cannot be done at once returns SMTP_PENDING and is gone on with by SmtpProcess, when SmtpGetPollInfo says."),
 }
 
@@ -390,6 +405,8 @@ ERRORS: dict[int, tuple[str, int]] = {
     -2147200998: ("SMTP_ERROR_TOO_MANY_RECIPIENTS", 1),
     -2147200997: ("SMTP_ERROR_LINE_END", 1),
     -2147200992: ("SMTP_ERROR_NO_OPERATION", 1),
+    -2147200988: ("SMTP_ERROR_BATCH_BUSY", 1),
+    -2147200987: ("SMTP_ERROR_BATCH_ENDED", 3),
     -2147200767: ("SMTP_ERROR_SERVER_CLOSING", 2),
     -2147200766: ("SMTP_ERROR_SERVER_REFUSED", 2),
     -2147200765: ("SMTP_ERROR_PROTOCOL", 2),

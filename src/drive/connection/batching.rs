@@ -4,6 +4,7 @@ use super::Talk;
 use crate::drive::observer::Observer;
 use crate::drive::source::Source;
 use crate::drive::timer::Timer;
+use crate::error::Result;
 
 impl Talk {
     /// Gives the session the next message of a batch.
@@ -13,6 +14,14 @@ impl Talk {
             None => self.session.end_messages(),
         }
         true
+    }
+
+    /// Has the source begin a message's content.
+    pub(super) fn select(&mut self, source: &mut dyn Source, observer: &mut dyn Observer) -> Result<bool> {
+        source.select(self.session.message_number())?;
+        observer.begins(self.session.envelope().size());
+        self.session.handle_rewound();
+        Ok(true)
     }
 
     /// Gives the next piece of a message that goes out as a whole.
