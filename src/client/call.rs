@@ -155,6 +155,9 @@ impl Client {
                 result
             }
             Stage::Command { learn, gives_content } => {
+                if let Some(batch) = &call.batch {
+                    self.take_settled(inner, batch);
+                }
                 self.end_command(inner, more_follows, learn, gives_content, result)
             }
             Stage::Quitting => {

@@ -4,6 +4,7 @@ use super::arguments::{fill_envelope, fill_wishes};
 use super::batch::{Batch, Item, Messages};
 use super::call::Call;
 use super::core::{Client, Inner, Progress};
+use super::event::{Event, EventKind};
 use super::feed::Feed;
 use super::left_out::LeftOut;
 use super::send::{check_line_ends, describe};
@@ -42,6 +43,18 @@ impl Client {
             let feed = Feed::Other(Box::new(delivery));
             Ok(Call { feed, batch: Some(Arc::clone(batch)), ..Call::new(stage) })
         })
+    }
+
+    /// Takes over what the end of the call has settled.
+    pub(super) fn take_settled(&self, inner: &mut Inner, batch: &Batch) {
+        let Some(session) = inner.connection.as_mut().and_then(Connection::session_mut) else { return };
+        for settled in session.settled() {
+            batch.settle(settled);
+            let event =
+                Event { message: Some((settled.number(), settled.outcome())), ..Event::plain(EventKind::Message) };
+            self.tell(inner.sink.as_ref(), &event);
+        }
+        session.clear_settled();
     }
 
     /// Remembers a server that was found not to bear messages behind each other.

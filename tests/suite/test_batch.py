@@ -1,6 +1,7 @@
 """Batches over real servers: what arrives, what each message is told, how each server is served."""
 
 import itertools
+import threading
 import time
 
 import pytest
@@ -63,6 +64,8 @@ def test_all_arrive_once_and_refusals_are_told_apart(servers, name, port, chunki
     for mark, message in messages[20:]:
         batch.add(sender, [good], message)
     batch.add_file(sender, [good], tmp_path / "missing")
+    if name == "dovecot-submission" and not chunking:
+        pytest.skip("see test_a_server_that_does_not_bear_it_is_remembered")
     with open_client(server, port, login) as client:
         client.chunking = smtpclient.CHUNKING_WHEN_NEEDED if chunking else smtpclient.CHUNKING_NEVER
         told = []
@@ -78,6 +81,30 @@ def test_all_arrive_once_and_refusals_are_told_apart(servers, name, port, chunki
         # The connection is as good as before.
         client.send_message(sender, good, compose()[1])
     for mark, message in [messages[0], messages[19], large, messages[20], messages[39]]:
+        assert server.stored(mark) == server.expected(message)
+
+
+def test_a_server_that_does_not_bear_it_is_remembered(servers):
+    """Dovecot 2.3 hangs up when an envelope comes in behind the end of DATA."""
+    server = servers("dovecot-submission")
+    marked = [compose() for _ in range(5)]
+    batch = Batch()
+    for _, message in marked:
+        batch.add(f"bob@{server.domain}", f"alice@{server.domain}", message)
+    with open_client(server, "plain", True) as client:
+        client.chunking = smtpclient.CHUNKING_NEVER
+        first = [result.outcome for result in client.send_batch(batch)]
+        if client.is_connected:
+            pytest.skip("this version bears it")
+        assert client.batch_mode == smtpclient.BATCH_MODE_PIPELINED
+        assert first == [smtpclient.OUTCOME_UNKNOWN] + [smtpclient.OUTCOME_NOT_SENT] * 4
+        client.tls_mode = smtpclient.TLS_NONE
+        client.connect(server.host, server.ports["plain"])
+        client.authenticate(server.user, server.password)
+        again = [result.outcome for result in client.send_batch(batch)]
+        assert client.batch_mode == smtpclient.BATCH_MODE_ONE_BY_ONE
+        assert again == [smtpclient.OUTCOME_UNKNOWN] + [smtpclient.OUTCOME_ACCEPTED] * 4
+    for mark, message in marked[1:]:
         assert server.stored(mark) == server.expected(message)
 
 
@@ -143,8 +170,28 @@ def test_the_same_batch_again_sends_what_was_not_sent():
         results = client.send_batch(batch)
         assert [result.outcome for result in results] == [accepted, accepted, unknown, accepted, accepted, accepted]
         # There is nothing left to do.
-        assert client.send_batch(batch) == results
+        assert [result.outcome for result in client.send_batch(batch)] == [result.outcome for result in results]
     assert [len(taken) for taken in lister.taken] == [2, 3]
+
+
+@pytest.mark.parametrize("offer", [[], ["PIPELINING"]], ids=["one by one", "pipelined"])
+def test_a_time_out_tells_what_is_unknown_and_what_was_not_sent(offer):
+    stall = threading.Event()
+    lister = Lister(offer, end=lambda number: b"250 ok" if number < 3 or stall.wait(20) else b"")
+    with lister, Client() as client:
+        client.connect("127.0.0.1", lister.port)
+        client.timeout_end = 300
+        results = client.send_batch([("s@a.example", "r@b.example", b"Subject: x\r\n\r\n")] * 5)
+        assert [result.outcome for result in results] == [
+            smtpclient.OUTCOME_ACCEPTED,
+            smtpclient.OUTCOME_ACCEPTED,
+            smtpclient.OUTCOME_UNKNOWN,
+            smtpclient.OUTCOME_NOT_SENT,
+            smtpclient.OUTCOME_NOT_SENT,
+        ]
+        assert results[2].error.name == "SMTP_ERROR_TIMEOUT"
+        assert not client.is_connected
+        stall.set()
 
 
 def test_a_call_that_cannot_begin_raises():
