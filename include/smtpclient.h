@@ -737,6 +737,53 @@
 
 /** @} */
 
+/** @name SMTP_BATCH_MODE
+ *  Values of SMTP_PROPERTY_BATCH_MODE: how the messages of a batch followed on each other.
+ *  @{ */
+
+/**
+ * Each when the one before was settled.
+ */
+#define SMTP_BATCH_MODE_ONE_BY_ONE 0
+
+/**
+ * The envelope of each right behind the end of the one before.
+ */
+#define SMTP_BATCH_MODE_PIPELINED 1
+
+/**
+ * Whole messages behind each other, with BDAT.
+ */
+#define SMTP_BATCH_MODE_IN_FLIGHT 2
+
+/** @} */
+
+/** @name SMTP_BATCH_TEXT
+ *  Texts of SmtpBatchGetString.
+ *  @{ */
+
+/**
+ * Why the message was not accepted, in one sentence; empty if it was.
+ */
+#define SMTP_BATCH_TEXT_ERROR 1
+
+/**
+ * The same with everything that is known, as one JSON object.
+ */
+#define SMTP_BATCH_TEXT_ERROR_JSON 2
+
+/**
+ * The text of the reply that decided it, its lines joined by line feeds.
+ */
+#define SMTP_BATCH_TEXT_REPLY 3
+
+/**
+ * The name that the server gave the message that it accepted, if it can be told.
+ */
+#define SMTP_BATCH_TEXT_QUEUE_ID 4
+
+/** @} */
+
 /** @name SMTP_EVENT
  *  Events of SmtpRegisterEvent; bits.
  *  @{ */
@@ -787,6 +834,12 @@
  * recipient, recipient_state and reply tell the rest.
  */
 #define SMTP_EVENT_RECIPIENT 0x400
+
+/**
+ * What became of a message of a batch is known: message is its number and outcome its fate;
+ * SmtpBatchGetResult tells the rest.
+ */
+#define SMTP_EVENT_MESSAGE 0x800
 
 /** @} */
 
@@ -1862,6 +1915,23 @@
  */
 #define SMTP_PROPERTY_BLOCKING 250
 
+/**
+ * Integer, default 32. How many messages of a batch may be in flight with BDAT; 1 or 0 sends
+ * one by one, also with DATA.
+ */
+#define SMTP_PROPERTY_BATCH_MESSAGES 260
+
+/**
+ * Integer, default 262144. How many octets of content of a batch may be in flight with BDAT.
+ */
+#define SMTP_PROPERTY_BATCH_OCTETS 261
+
+/**
+ * Integer, read only. How the messages of the last batch followed on each other, one of the
+ * SMTP_BATCH_MODE_ constants.
+ */
+#define SMTP_PROPERTY_BATCH_MODE 262
+
 /** @} */
 
 /** @name SMTP_ERROR
@@ -2107,6 +2177,11 @@
 #define SMTP_ERROR_NO_OPERATION ((int32_t)(-2147200992))  /* 0x80045020 */
 
 /**
+ * The batch is being sent. Wait until the call that sends it has returned.
+ */
+#define SMTP_ERROR_BATCH_BUSY ((int32_t)(-2147200988))  /* 0x80045024 */
+
+/**
  * The header field cannot be written. Correct the name or the value that the message tells of.
  */
 #define SMTP_ERROR_HEADER ((int32_t)(-2147200976))  /* 0x80045030 */
@@ -2346,6 +2421,12 @@
 #define SMTP_ERROR_TLS_CLIENT_CERTIFICATE_REQUIRED ((int32_t)(-2147200243))  /* 0x8004530D */
 
 /**
+ * The message was not begun, since the call that sends the batch had ended before. Connect
+ * again and send the batch again: only what was not sent is sent then.
+ */
+#define SMTP_ERROR_BATCH_ENDED ((int32_t)(-2147200242))  /* 0x8004530E */
+
+/**
  * The library has a defect. Please report it with the message; release this client and create a
  * new one.
  */
@@ -2357,6 +2438,12 @@
 extern "C" {
 #endif
 
+
+/**
+ * A batch of messages. Made by SmtpBatchCreate, ended by SmtpBatchRelease; usable
+ * from any thread. The pointer is a token: it does not point to anything.
+ */
+typedef struct SmtpBatch SmtpBatch;
 
 /**
  * An SMTP client. Made by SmtpClientCreate, ended by SmtpClientRelease; usable
@@ -2424,6 +2511,14 @@ typedef struct SmtpEvent {
      * The length of the reply in octets.
      */
     size_t reply_length;
+    /**
+     * For SMTP_EVENT_MESSAGE, the number of the message in its batch, from 0; else 0.
+     */
+    uint32_t message;
+    /**
+     * For SMTP_EVENT_MESSAGE, one of the SMTP_OUTCOME_ constants; else 0.
+     */
+    uint32_t outcome;
 } SmtpEvent;
 
 /**
@@ -2572,6 +2667,56 @@ typedef struct SmtpRecipient {
      */
     int32_t enhanced_detail;
 } SmtpRecipient;
+
+/**
+ * What became of one message of a batch.
+ */
+typedef struct SmtpBatchResult {
+    /**
+     * The size of this structure in octets, set by the caller; later versions append members.
+     */
+    uint32_t size;
+    /**
+     * 0, or the error code; SMTP_ERROR_BATCH_ENDED if the message was not begun.
+     */
+    int32_t code;
+    /**
+     * One of the SMTP_OUTCOME_ constants.
+     */
+    uint32_t outcome;
+    /**
+     * 1 if sending the message again cannot deliver it twice, else 0.
+     */
+    uint32_t safe_to_retry;
+    /**
+     * The code of the reply that decided it; 0 if there was none.
+     */
+    int32_t result_code;
+    /**
+     * The enhanced status code of that reply, its three numbers; else 0.
+     */
+    int32_t enhanced_class;
+    /**
+     * See enhanced_class.
+     */
+    int32_t enhanced_subject;
+    /**
+     * See enhanced_class.
+     */
+    int32_t enhanced_detail;
+    /**
+     * How many recipients the message has.
+     */
+    uint32_t recipients;
+    /**
+     * How many of them the server took it for.
+     */
+    uint32_t recipients_accepted;
+    /**
+     * How many of them the server refused.
+     */
+    uint32_t recipients_refused;
+} SmtpBatchResult;
 
 /**
  * Gives an OAuth 2.0 access token: writes it, without a NUL, into the buffer of
@@ -3328,6 +3473,191 @@ int32_t SmtpGetRecipientString(const struct SmtpClient *client,
                                char *buffer,
                                size_t capacity,
                                size_t *length);
+
+/**
+ * Creates an empty batch, to which messages are added.
+ *
+ * @return the batch, or NULL; SmtpGetLastError(NULL) tells why
+ *
+ * Threads: any. Since 0.1.
+ */
+struct SmtpBatch *SmtpBatchCreate(void);
+
+/**
+ * Releases a batch. A call that is sending it goes on.
+ *
+ * @param batch  the batch; the handle is invalid from now on
+ * @return 0, or SMTP_ERROR_INVALID_HANDLE
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpBatchRelease(struct SmtpBatch *batch);
+
+/**
+ * Adds a message, which is copied.
+ *
+ * @param batch       the batch
+ * @param sender      as for SmtpSendMessage
+ * @param recipients  as for SmtpSendMessage
+ * @param message     header, empty line and body; NULL only with length 0
+ * @param length      its length in octets, or SMTP_NUL_TERMINATED
+ * @return 0, or an error code, for instance SMTP_ERROR_INVALID_ADDRESS,
+ *         SMTP_ERROR_BATCH_BUSY while the batch is being sent; nothing is added then
+ *
+ * Threads: any. Allocates nothing in a batch that was cleared and held as much before.
+ * Since 0.1.
+ */
+int32_t SmtpBatchAdd(struct SmtpBatch *batch,
+                     const char *sender,
+                     const char *recipients,
+                     const void *message,
+                     size_t length);
+
+/**
+ * Adds a message that is in a file.
+ *
+ * @param batch       the batch
+ * @param sender      as for SmtpSendMessage
+ * @param recipients  as for SmtpSendMessage
+ * @param path        the file, UTF-8, not a pipe or device; opened when the message's
+ *                    turn comes, and if that fails, SMTP_ERROR_FILE is the result of
+ *                    this message alone; it must not change meanwhile
+ * @return as SmtpBatchAdd
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpBatchAddFile(struct SmtpBatch *batch,
+                         const char *sender,
+                         const char *recipients,
+                         const char *path);
+
+/**
+ * Forgets all messages and their results; the memory is kept for the next ones.
+ *
+ * @param batch  the batch
+ * @return 0, or SMTP_ERROR_BATCH_BUSY while the batch is being sent
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpBatchClear(struct SmtpBatch *batch);
+
+/**
+ * How many messages a batch has.
+ *
+ * @param batch  the batch
+ * @param count  set to the number
+ * @return 0, or SMTP_ERROR_NULL_POINTER, SMTP_ERROR_INVALID_HANDLE
+ *
+ * Threads: any, also while it is being sent and from within a callback. Since 0.1.
+ */
+int32_t SmtpBatchGetCount(const struct SmtpBatch *batch, size_t *count);
+
+/**
+ * Sends the messages of a batch over the open connection, one behind the other and
+ * with as little waiting as the server allows: with PIPELINING the next envelope goes
+ * out behind the end of each message, with CHUNKING too whole messages are in flight,
+ * up to SMTP_PROPERTY_BATCH_MESSAGES and SMTP_PROPERTY_BATCH_OCTETS, unless
+ * SMTP_PROPERTY_CHUNKING forbids it. SMTP_PROPERTY_BATCH_MODE tells which it was.
+ *
+ * Each message has a result of its own (SmtpBatchGetResult), and a refused one does not
+ * stop the others. What the properties wish of messages is wished of each. Only messages
+ * whose outcome is SMTP_OUTCOME_NOT_SENT are sent, so that after a failure, or when
+ * more were added, the same batch can be sent again, and none is sent twice: neither
+ * one that was accepted or refused, nor one whose outcome is unknown.
+ *
+ * If the connection ends, so does the call. The messages that were not begun have the
+ * code SMTP_ERROR_BATCH_ENDED. If it ends when for the first time something goes out
+ * behind a message, the server is remembered for the client's life, and batches go to
+ * it one by one.
+ *
+ * SMTP_PROPERTY_OUTCOME, SMTP_PROPERTY_FINAL_REPLY and the recipients of the last
+ * message do not tell of batches. SMTP_PROPERTY_TIMEOUT limits the call as a whole.
+ *
+ * @param client  the client, which must be connected
+ * @param batch   the batch; it cannot be changed or sent by another call meanwhile
+ * @return 0 if the server has accepted every message for at least one recipient, also
+ *         if there is none; else the error of the first that it has not, whose
+ *         sentence tells how many there are
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. SMTP_EVENT_MESSAGE tells of each
+ * message. Since 0.1.
+ */
+int32_t SmtpSendBatch(struct SmtpClient *client, struct SmtpBatch *batch);
+
+/**
+ * What became of one message.
+ *
+ * @param batch   the batch
+ * @param index   its number, from 0, in the order in which they were added
+ * @param result  filled in; its member size must be set before
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER if there is no such message or the size is
+ *         not one of this structure
+ *
+ * Threads: any, also while it is being sent and from within a callback. Since 0.1.
+ */
+int32_t SmtpBatchGetResult(const struct SmtpBatch *batch,
+                           size_t index,
+                           struct SmtpBatchResult *result);
+
+/**
+ * A text about one message.
+ *
+ * @param batch     the batch
+ * @param index     its number, from 0
+ * @param which     one of the SMTP_BATCH_TEXT_ constants
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL, SMTP_ERROR_INVALID_PARAMETER
+ *
+ * Threads: any, also while it is being sent and from within a callback. Since 0.1.
+ */
+int32_t SmtpBatchGetString(const struct SmtpBatch *batch,
+                           size_t index,
+                           uint32_t which,
+                           char *buffer,
+                           size_t capacity,
+                           size_t *length);
+
+/**
+ * What became of one recipient of one message.
+ *
+ * @param batch      the batch
+ * @param index      the number of the message, from 0
+ * @param number     the number of the recipient, from 0
+ * @param recipient  filled in; its member size must be set before
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER if there is no such message or recipient or
+ *         the size is not one of this structure
+ *
+ * Threads: any, also while it is being sent and from within a callback. Since 0.1.
+ */
+int32_t SmtpBatchGetRecipient(const struct SmtpBatch *batch,
+                              size_t index,
+                              size_t number,
+                              struct SmtpRecipient *recipient);
+
+/**
+ * A text about one recipient of one message.
+ *
+ * @param batch     the batch
+ * @param index     the number of the message, from 0
+ * @param number    the number of the recipient, from 0
+ * @param which     SMTP_RECIPIENT_TEXT_ADDRESS, or SMTP_RECIPIENT_TEXT_REPLY, which
+ *                  is empty unless the recipient was refused
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL, SMTP_ERROR_INVALID_PARAMETER
+ *
+ * Threads: any, also while it is being sent and from within a callback. Since 0.1.
+ */
+int32_t SmtpBatchGetRecipientString(const struct SmtpBatch *batch,
+                                    size_t index,
+                                    size_t number,
+                                    uint32_t which,
+                                    char *buffer,
+                                    size_t capacity,
+                                    size_t *length);
 
 /**
  * Sends a command that the library has no function for, and reads its reply

@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 use smtpclient::client::{
-    AUTH_TYPES, Access, Chunking, DIRECTIONS, EVENTS, EXTENDED_OPTIONS, Kind, OPTIONS, PORTS, PROTOCOLS, STATES,
-    TABLE as PROPERTIES, TRACE_FLAGS, auth_type_number,
+    AUTH_TYPES, Access, Chunking, DIRECTIONS, EVENTS, EXTENDED_OPTIONS, Kind, OPTIONS, PORTS, PROTOCOLS, ReportText,
+    STATES, TABLE as PROPERTIES, TRACE_FLAGS, auth_type_number,
 };
 use smtpclient::error::{Class, Phase, TABLE as ERRORS};
 use smtpclient::ffi::{
@@ -19,7 +19,7 @@ use smtpclient::message::{EXPORT_OPTIONS, Priority, TextEncoding};
 use smtpclient::net::certificate::CertificateStatus;
 use smtpclient::net::local::Family;
 use smtpclient::net::tls_settings::TlsVersion;
-use smtpclient::proto::{DELIVERIES, Outcome, RecipientState, Security};
+use smtpclient::proto::{BatchMode, DELIVERIES, Outcome, RecipientState, Security};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -187,6 +187,26 @@ fn groups() -> Vec<Group> {
                 .collect(),
         ),
         group("SMTP_PART_TEXT_", "Texts of SmtpMessageGetPartString.", part_texts()),
+        group(
+            "SMTP_BATCH_MODE_",
+            "Values of SMTP_PROPERTY_BATCH_MODE: how the messages of a batch followed on each other.",
+            [
+                (BatchMode::OneByOne, "ONE_BY_ONE", "Each when the one before was settled."),
+                (BatchMode::Pipelined, "PIPELINED", "The envelope of each right behind the end of the one before."),
+                (BatchMode::InFlight, "IN_FLIGHT", "Whole messages behind each other, with BDAT."),
+            ]
+            .iter()
+            .map(|(mode, name, doc)| ((*name).to_owned(), *mode as i64, (*doc).to_owned()))
+            .collect(),
+        ),
+        group(
+            "SMTP_BATCH_TEXT_",
+            "Texts of SmtpBatchGetString.",
+            ReportText::ALL
+                .iter()
+                .map(|(text, name, doc)| ((*name).to_owned(), *text as i64, (*doc).to_owned()))
+                .collect(),
+        ),
         group(
             "SMTP_EVENT_",
             "Events of SmtpRegisterEvent; bits.",
@@ -406,6 +426,7 @@ fn header() -> String {
         "poll",
         "delivery",
         "recipient",
+        "batch",
         "command",
         "error",
         "property",

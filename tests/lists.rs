@@ -275,7 +275,7 @@ fn run(session: &mut Session, server: &mut Server<'_>, mut said: String, by: usi
                 let piece: String = said.drain(..count).collect();
                 session.handle_input(piece.as_bytes(), now);
             }
-            want @ (Want::Renew | Want::Tls) => unreachable!("{want:?} was not asked for"),
+            want @ (Want::Renew | Want::Tls | Want::Next | Want::Gather) => unreachable!("{want:?} was not asked for"),
         }
     }
     panic!("no end to it")

@@ -185,7 +185,7 @@ impl Player {
                         return;
                     }
                 }
-                Want::Tls | Want::Renew => return,
+                Want::Tls | Want::Renew | Want::Next | Want::Gather => return,
                 Want::Done => {
                     self.result = self.session.take_result();
                     return;

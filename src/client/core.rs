@@ -369,7 +369,7 @@ impl Client {
         }
     }
 
-    fn note(&self, text: impl FnOnce() -> String) {
+    pub(super) fn note(&self, text: impl FnOnce() -> String) {
         if self.tracer.is_on() {
             self.trace(&Record::note(text()));
         }

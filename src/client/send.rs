@@ -130,7 +130,7 @@ impl Inner {
 
 /// Tells the envelope what its content, which can be had again, is like; `more` if
 /// these are only its first octets.
-fn describe(envelope: &mut Envelope, octets: &[u8], more: bool) {
+pub(super) fn describe(envelope: &mut Envelope, octets: &[u8], more: bool) {
     let is_ascii = octets.is_ascii();
     envelope.set_repeatable(true);
     envelope.set_eight_bit(more || !is_ascii);

@@ -9,7 +9,7 @@ use crate::net::certificate::{Certificate, end_point, fingerprint, hexadecimal};
 use crate::net::clock::Clock;
 use crate::net::pins::pin_of;
 use crate::net::tls::TlsInfo;
-use crate::proto::{Capabilities, Envelope, Outcome, RecipientState, Reply, ReversePath, Session, queue_id};
+use crate::proto::{BatchMode, Capabilities, Envelope, Outcome, RecipientState, Reply, ReversePath, Session, queue_id};
 use std::sync::Arc;
 
 /// A copy of the facts, readable while a call runs.
@@ -41,6 +41,7 @@ pub(super) struct Status {
     last_call: u64,
     /// The octets sent and received over the last connection.
     octets: (u64, u64),
+    batch_mode: BatchMode,
 }
 
 /// The phases of a message.
@@ -157,6 +158,12 @@ impl Status {
         }
     }
 
+    /// Takes over what the sending of a batch has changed, its messages apart.
+    pub(super) fn take_batch(&mut self, session: &mut Session) {
+        self.take_session(session);
+        self.batch_mode = session.batch_mode();
+    }
+
     /// Takes over what a step of a message has changed, its recipients apart.
     pub(super) fn take_outcome(&mut self, session: &mut Session) {
         self.take_session(session);
@@ -241,6 +248,7 @@ impl Status {
             Property::CertificateCount => i64::try_from(self.chain().count()).unwrap_or(i64::MAX),
             Property::Secure => i64::from(self.connected && !self.tls.protocol.is_empty()),
             Property::Outcome => self.outcome as i64,
+            Property::BatchMode => self.batch_mode as i64,
             Property::SafeToRetry => i64::from(self.outcome.safe_to_retry()),
             Property::RecipientsAccepted => self.count(&[RecipientState::Accepted]),
             Property::RecipientsRefused => {

@@ -1,6 +1,7 @@
 //! One connection from the look-up of its name to its end, and the step
 //! function that all drivers share.
 
+mod batching;
 mod facts;
 mod opening;
 mod waiting;
@@ -375,6 +376,9 @@ impl Talk {
             if self.session.has_trace() {
                 self.session.take_trace().iter().for_each(|record| observer.record(record));
             }
+            if !self.session.settled().is_empty() {
+                self.tell_settled(source, observer);
+            }
             if canceller.is_cancelled() && self.session.want() != Want::Done {
                 self.session.handle_failure(cancel_error(self.session.phase()));
             }
@@ -383,10 +387,9 @@ impl Talk {
                 Want::Content => self.take_content(source, observer, timer),
                 Want::Write => self.write(timer),
                 Want::Tls => self.handshake(plan, observer, timer.now),
-                Want::Rewind => source.rewind().map(|()| {
-                    self.session.handle_rewound();
-                    true
-                }),
+                Want::Rewind => self.select(source, observer),
+                Want::Next => Ok(self.take_message(source, timer)),
+                Want::Gather => Ok(self.gather(source, timer)),
                 // For the connection to do.
                 Want::Renew => return None,
                 Want::Read => self.finish_writing(),

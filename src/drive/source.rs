@@ -1,7 +1,7 @@
 //! Where the content of a message comes from.
 
 use crate::error::{Code, Error, Phase, Result};
-use crate::proto::{LineEndCheck, OUTPUT_CHUNK};
+use crate::proto::{Envelope, LineEndCheck, OUTPUT_CHUNK, Settled};
 use std::fs::File as SystemFile;
 use std::io::{Read as _, Seek as _};
 
@@ -36,6 +36,24 @@ pub trait Source {
     fn may_wait(&self) -> bool {
         true
     }
+
+    /// In a batch: fills an envelope with the next message and gives its number, or
+    /// `None` if there are no more.
+    fn next_message(&mut self, _envelope: &mut Envelope) -> Option<u32> {
+        None
+    }
+
+    /// Begins a message's content, in a batch that of the message of this number.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be had, or not again.
+    fn select(&mut self, _number: u32) -> Result<()> {
+        self.rewind()
+    }
+
+    /// In a batch: what became of a message.
+    fn settled(&mut self, _settled: &Settled) {}
 }
 
 /// See [`Source::rest`].

@@ -237,6 +237,9 @@ codes! {
     NO_OPERATION 0x5020 Caller
         "no operation is under way"
         "Call SmtpProcess only while an operation is pending: its result is told once.";
+    BATCH_BUSY 0x5024 Caller
+        "the batch is being sent"
+        "Wait until the call that sends it has returned.";
     HEADER 0x5030 Caller
         "the header field cannot be written"
         "Correct the name or the value that the message tells of.";
@@ -363,6 +366,9 @@ codes! {
     TLS_CLIENT_CERTIFICATE_REQUIRED 0x530D Wire
         "the server wants a certificate of the client"
         "Set SMTP_PROPERTY_CLIENT_CERTIFICATE and, if it is not in the same file, SMTP_PROPERTY_CLIENT_KEY.";
+    BATCH_ENDED 0x530E Wire
+        "the message was not begun, since the call that sends the batch had ended before"
+        "Connect again and send the batch again: only what was not sent is sent then.";
     INTERNAL 0x5F01 Internal
         "the library has a defect"
         "Please report it with the message; release this client and create a new one.";

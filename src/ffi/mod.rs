@@ -5,6 +5,7 @@
 //! a handle is looked up and never dereferenced; an error is recorded for the
 //! thread and for the client; outputs are untouched on failure.
 
+mod batch;
 mod capability;
 mod certificate;
 mod client;
@@ -33,6 +34,7 @@ mod token;
 mod trace;
 mod version;
 
+pub use batch::*;
 pub use capability::*;
 pub use certificate::*;
 pub use client::*;

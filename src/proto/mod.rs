@@ -50,6 +50,6 @@ pub use outcome::Outcome;
 pub use queue_id::queue_id;
 pub use reply::{Reply, ReplyParser};
 pub use secret::Secret;
-pub use session::{Config, Security, Session, Want};
+pub use session::{BatchMode, Config, Security, Session, Settled, Want, Window};
 pub use timeouts::Timeouts;
 pub use trace::{Direction, Record, Wishes};

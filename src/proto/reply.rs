@@ -67,6 +67,14 @@ impl Reply {
         ServerReply { code: self.code, enhanced: self.enhanced(), text: text.chars().map(printable).collect() }
     }
 
+    /// Appends the text, made printable.
+    pub fn append_text(&self, to: &mut String) {
+        match std::str::from_utf8(&self.text) {
+            Ok(text) if !text.contains(|c: char| c.is_control() && c != '\n') => to.push_str(text),
+            _ => to.push_str(&self.to_record().text),
+        }
+    }
+
     /// Becomes the same as another reply, in the memory that it has.
     pub fn copy_from(&mut self, other: &Self) {
         self.code = other.code;

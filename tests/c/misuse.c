@@ -69,6 +69,7 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(SmtpSendMessage(bad, SENDER, RECIPIENT, MESSAGE, SMTP_NUL_TERMINATED), expected);
     CHECK_SAME(SmtpSendFile(bad, SENDER, RECIPIENT, "/dev/null"), expected);
     CHECK_SAME(SmtpSendStream(bad, SENDER, RECIPIENT, SMTP_SIZE_UNKNOWN, count_asked, NULL), expected);
+    CHECK_SAME(SmtpSendBatch(bad, NULL), expected);
     CHECK_SAME(SmtpCreateMessage(bad, SENDER, 0), expected);
     CHECK_SAME(SmtpAddRecipient(bad, RECIPIENT), expected);
     CHECK_SAME(SmtpWrite(bad, MESSAGE, SMTP_NUL_TERMINATED), expected);

@@ -102,6 +102,14 @@ def test_misuse_is_tested_for_every_function_with_a_handle():
     assert takers and [name for name in takers if not re.search(rf"{name}\((\w+, )?bad\b", body)] == []
 
 
+def test_misuse_is_tested_for_every_function_with_a_batch():
+    takers = [name for name, declaration, _ in declarations() if "SmtpBatch *batch" in declaration]
+    assert takers
+    program = (REPO / "tests" / "c" / "batch.c").read_text()
+    body = program[program.index("static void every_batch_function") : program.index("static void bad_handles")]
+    assert [name for name in takers if not re.search(rf"{name}\((client, )?bad", body)] == []
+
+
 def test_the_list_of_exports_is_that_of_the_header():
     assert EXPORTS == sorted(EXPORTS)
     assert EXPORTS == sorted(FUNCTIONS)

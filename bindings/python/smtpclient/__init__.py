@@ -14,6 +14,7 @@ the cause, the server's own words and what to do.
 
 from __future__ import annotations
 
+from ._batch import Batch, BatchMessage, BatchResult
 from ._client import (
     ALL_EVENTS,
     Client,
@@ -146,6 +147,10 @@ from ._tables import (
     EVENT_REPLY,
     EVENT_ERROR,
     EVENT_RECIPIENT,
+    EVENT_MESSAGE,
+    BATCH_MODE_ONE_BY_ONE,
+    BATCH_MODE_PIPELINED,
+    BATCH_MODE_IN_FLIGHT,
     TRACE_HEX,
     TRACE_CONTENT,
     DIRECTION_CLIENT,
@@ -191,6 +196,12 @@ __all__ = [
     "ArgumentError",
     "AUTH_ANONYMOUS",
     "AUTH_AUTOMATIC",
+    "BATCH_MODE_IN_FLIGHT",
+    "BATCH_MODE_ONE_BY_ONE",
+    "BATCH_MODE_PIPELINED",
+    "Batch",
+    "BatchMessage",
+    "BatchResult",
     "CHUNKING_ALWAYS",
     "CHUNKING_WHEN_NEEDED",
     "CHUNKING_NEVER",
@@ -250,6 +261,7 @@ __all__ = [
     "EVENT_CONNECT",
     "EVENT_DISCONNECT",
     "EVENT_ERROR",
+    "EVENT_MESSAGE",
     "EVENT_PROGRESS",
     "EVENT_RECIPIENT",
     "EVENT_REPLY",

@@ -31,6 +31,7 @@ from typing import (
 )
 
 from . import _tables
+from ._batch import Batch, BatchMessage, BatchResult, as_batch
 from ._errors import CODES, ArgumentError, SmtpError, make_error, refuse
 from ._library import (
     SmtpDestroyCallback,
@@ -78,6 +79,7 @@ ALL_EVENTS = (
     | _tables.EVENT_REPLY
     | _tables.EVENT_ERROR
     | _tables.EVENT_RECIPIENT
+    | _tables.EVENT_MESSAGE
 )
 
 _MOST_MILLISECONDS = (1 << 31) - 1
@@ -111,6 +113,10 @@ class Event(NamedTuple):
     recipient_state: int = 0
     #: For EVENT_RECIPIENT, the text of the reply, its lines joined by line feeds; else empty.
     reply: str = ""
+    #: For EVENT_MESSAGE, the number of the message in its batch, from 0; else 0.
+    message: int = 0
+    #: For EVENT_MESSAGE, one of the OUTCOME_ constants; else 0.
+    outcome: int = 0
 
 
 class TraceRecord(NamedTuple):
@@ -249,6 +255,8 @@ def _deliver(event_pointer: Any, number: Optional[int]) -> int:
             event.recipient,
             event.recipient_state,
             reply,
+            event.message,
+            event.outcome,
         )
         return 1 if registration.callback(told) else 0
 
@@ -726,6 +734,9 @@ class Client:
     error_attempts = _ReadOnlyText()
     time_proxy = _ReadOnlyInteger()
     blocking = _Flag()
+    batch_messages = _Integer()
+    batch_octets = _Integer()
+    batch_mode = _ReadOnlyInteger()
 
     def connect(
         self, host: Optional[str] = None, port: int = 0, timeout: Optional[float] = 0, options: int = 0
@@ -885,6 +896,23 @@ class Client:
             _SIZE_UNKNOWN if size is None else in_range("size", size, _SIZE_UNKNOWN),
         )
         return self._run(kept, lambda: library.SmtpSendStream(self._handle, *arguments, kept.reader, None))
+
+    def send_batch(self, messages: Union[Batch, Iterable[BatchMessage]]) -> List[BatchResult]:
+        """Sends many messages with as little waiting as the server allows, and tells what became of each.
+
+        The messages are a Batch, or an iterable of sender, recipients and message as
+        for ``send_message``. That messages are refused, or the connection ends, does
+        not raise: look at the results. A Batch can be sent again then: only what was
+        not sent is sent. A call that cannot begin raises.
+        """
+        batch = as_batch(messages)
+        result = library.SmtpSendBatch(self._handle, batch._handle)
+        results = batch.results() if batch._handle is not None else []
+        if result < 0 and any(message.error is not None for message in results):
+            # The failure is that of a message; a callback's own comes first.
+            result = 0
+        self._finish(result)
+        return results
 
     def create_message(self, sender: str, size: int = 0) -> bool:
         """Begins a message with MAIL; the size in octets is 0 if it is not known.

@@ -30,6 +30,8 @@ class SmtpEvent(ctypes.Structure):
         ("recipient_state", c_uint32),
         ("reply", c_void_p),
         ("reply_length", c_size_t),
+        ("message", c_uint32),
+        ("outcome", c_uint32),
     ]
 
 
@@ -84,6 +86,24 @@ class SmtpRecipient(ctypes.Structure):
         ("enhanced_class", c_int32),
         ("enhanced_subject", c_int32),
         ("enhanced_detail", c_int32),
+    ]
+
+
+class SmtpBatchResult(ctypes.Structure):
+    """What the library tells of one message of a batch."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("code", c_int32),
+        ("outcome", c_uint32),
+        ("safe_to_retry", c_uint32),
+        ("result_code", c_int32),
+        ("enhanced_class", c_int32),
+        ("enhanced_subject", c_int32),
+        ("enhanced_detail", c_int32),
+        ("recipients", c_uint32),
+        ("recipients_accepted", c_uint32),
+        ("recipients_refused", c_uint32),
     ]
 
 
@@ -149,6 +169,7 @@ SmtpWriteCallback = CFUNCTYPE(c_int32, c_void_p, c_size_t, c_void_p)
 
 _CLIENT = c_void_p
 _MESSAGE = c_void_p
+_BATCH = c_void_p
 
 # Name: (result, arguments), in the order of the header.
 FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
@@ -196,6 +217,23 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpGetRecipientString": (
         c_int32,
         [_CLIENT, c_size_t, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
+    "SmtpBatchCreate": (_BATCH, []),
+    "SmtpBatchRelease": (c_int32, [_BATCH]),
+    "SmtpBatchAdd": (c_int32, [_BATCH, c_char_p, c_char_p, c_void_p, c_size_t]),
+    "SmtpBatchAddFile": (c_int32, [_BATCH, c_char_p, c_char_p, c_char_p]),
+    "SmtpBatchClear": (c_int32, [_BATCH]),
+    "SmtpBatchGetCount": (c_int32, [_BATCH, POINTER(c_size_t)]),
+    "SmtpSendBatch": (c_int32, [_CLIENT, _BATCH]),
+    "SmtpBatchGetResult": (c_int32, [_BATCH, c_size_t, POINTER(SmtpBatchResult)]),
+    "SmtpBatchGetString": (
+        c_int32,
+        [_BATCH, c_size_t, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
+    "SmtpBatchGetRecipient": (c_int32, [_BATCH, c_size_t, c_size_t, POINTER(SmtpRecipient)]),
+    "SmtpBatchGetRecipientString": (
+        c_int32,
+        [_BATCH, c_size_t, c_size_t, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)],
     ),
     "SmtpCommand": (c_int32, [_CLIENT, c_char_p, c_char_p]),
     "SmtpNoop": (c_int32, [_CLIENT]),

@@ -161,6 +161,17 @@ PART_TEXT_CHARSET = 5
 PART_TEXT_ENCODING = 6
 PART_TEXT_CONTENT = 7
 
+# Values of SMTP_PROPERTY_BATCH_MODE: how the messages of a batch followed on each other.
+BATCH_MODE_ONE_BY_ONE = 0
+BATCH_MODE_PIPELINED = 1
+BATCH_MODE_IN_FLIGHT = 2
+
+# Texts of SmtpBatchGetString.
+BATCH_TEXT_ERROR = 1
+BATCH_TEXT_ERROR_JSON = 2
+BATCH_TEXT_REPLY = 3
+BATCH_TEXT_QUEUE_ID = 4
+
 # Events of SmtpRegisterEvent; bits.
 EVENT_CONNECT = 1
 EVENT_DISCONNECT = 2
@@ -171,6 +182,7 @@ EVENT_COMMAND = 128
 EVENT_REPLY = 256
 EVENT_ERROR = 512
 EVENT_RECIPIENT = 1024
+EVENT_MESSAGE = 2048
 
 # Directions in SmtpPollInfo; bits.
 POLL_READ = 1
@@ -376,6 +388,9 @@ PROPERTIES: dict[str, PropertyRow] = {
     "error_attempts": PropertyRow(240, "text", "r", "Where no connection could be made, the addresses that were tried, one a line: address, colon, reason."),
     "time_proxy": PropertyRow(241, "integer", "r", "The milliseconds that the proxy took for the last connection."),
     "blocking": PropertyRow(250, "integer", "rw", "0 lets no operation that follows wait: what cannot be done at once returns SMTP_PENDING and is gone on with by SmtpProcess, when SmtpGetPollInfo says."),
+    "batch_messages": PropertyRow(260, "integer", "rw", "How many messages of a batch may be in flight with BDAT; 1 or 0 sends one by one, also with DATA."),
+    "batch_octets": PropertyRow(261, "integer", "rw", "How many octets of content of a batch may be in flight with BDAT."),
+    "batch_mode": PropertyRow(262, "integer", "r", "How the messages of the last batch followed on each other, one of the SMTP_BATCH_MODE_ constants."),
 }
 
 # Code: (name, class).
@@ -423,6 +438,7 @@ ERRORS: dict[int, tuple[str, int]] = {
     -2147200998: ("SMTP_ERROR_TOO_MANY_RECIPIENTS", 1),
     -2147200997: ("SMTP_ERROR_LINE_END", 1),
     -2147200992: ("SMTP_ERROR_NO_OPERATION", 1),
+    -2147200988: ("SMTP_ERROR_BATCH_BUSY", 1),
     -2147200976: ("SMTP_ERROR_HEADER", 1),
     -2147200975: ("SMTP_ERROR_ATTACHMENT", 1),
     -2147200974: ("SMTP_ERROR_NOT_FOUND", 1),
@@ -465,5 +481,6 @@ ERRORS: dict[int, tuple[str, int]] = {
     -2147200245: ("SMTP_ERROR_TLS_CRL_FILE", 3),
     -2147200244: ("SMTP_ERROR_TLS_CLIENT_CERTIFICATE", 3),
     -2147200243: ("SMTP_ERROR_TLS_CLIENT_CERTIFICATE_REQUIRED", 3),
+    -2147200242: ("SMTP_ERROR_BATCH_ENDED", 3),
     -2147197183: ("SMTP_ERROR_INTERNAL", 4),
 }

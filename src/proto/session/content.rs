@@ -110,7 +110,8 @@ impl Session {
 
     /// Takes note that the source gives the message from its beginning again.
     pub fn handle_rewound(&mut self) {
-        self.mail.rewind = false;
+        let mail = if self.batch.gathering { &mut self.batch.draft } else { &mut self.mail };
+        mail.rewind = false;
     }
 
     /// Whether the next piece of content may be given now. A chunk behind another
@@ -228,6 +229,7 @@ impl Session {
     }
 
     fn enter_end_at(&mut self, end: u64) {
+        self.mail.end_at = end;
         if !self.config.lmtp {
             return self.ledger.enter(Pending::End, end);
         }

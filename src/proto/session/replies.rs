@@ -120,7 +120,7 @@ impl Session {
     fn on_starttls(&mut self, more_input: bool) {
         if self.parser.reply().code() != 220 {
             if self.config.security == Security::Opportunistic && self.parser.reply().is_negative() {
-                return self.succeed(State::Ready);
+                return self.opened();
             }
             let what = "the server offered STARTTLS and then refused it".into();
             let error = self.refusal(Code::STARTTLS_REJECTED, Phase::StartTls, what);
@@ -134,6 +134,7 @@ impl Session {
     }
 
     fn on_mail(&mut self) {
+        self.prove_ride();
         let reply = self.parser.reply();
         if reply.is_positive() {
             self.stale_transaction = true;
@@ -244,10 +245,16 @@ impl Session {
     }
 
     fn on_end(&mut self) {
+        if self.state == State::Flight {
+            return self.on_flown();
+        }
         if self.mail.ahead && self.mail.accepted == 0 {
             return self.on_end_in_vain();
         }
         let reply = self.parser.reply();
+        if self.batch.on {
+            self.mail.end_reply.copy_from(reply);
+        }
         if reply.is_positive() && self.mail.refusal.is_none() {
             self.stale_transaction = false;
             return self.end_accepted();
@@ -297,7 +304,7 @@ impl Session {
     }
 
     /// The reply that was just read is that of every recipient of the transaction.
-    fn settle_refused(&mut self) {
+    pub(super) fn settle_refused(&mut self) {
         let reply = self.parser.reply().to_record();
         self.mail.envelope.settle_all(self.mail.outcome, Some(&reply));
     }
