@@ -2,7 +2,7 @@
 
 use super::options::Options;
 use super::settings::{Chunking, Settings};
-use crate::drive::Plan;
+use crate::drive::{Plan, Read};
 use crate::error::{Code, Error, Result};
 use crate::net::resolve::literal;
 use crate::proto::{Envelope, HostName, Mailbox, OrdinaryList, ReversePath, Security, split_list, to_ascii};
@@ -28,7 +28,7 @@ pub enum Content<'a> {
         /// The length in octets, if it is known.
         size: Option<u64>,
         /// The function.
-        read: &'a mut dyn FnMut(&mut [u8]) -> Result<usize>,
+        read: Box<Read>,
     },
 }
 

@@ -1,11 +1,13 @@
 //! Sending a message in one call.
 
 use super::arguments::{Arguments, Content, fill_envelope, fill_wishes};
-use super::core::{Client, Inner};
+use super::call::{Call, Check, Stage};
+use super::core::{Client, Inner, Progress};
+use super::feed::Feed;
 use super::status::Status;
-use crate::drive::{Checked, File, Memory, Reader, Source};
+use crate::drive::{File, Memory, Reader, Source};
 use crate::error::{Code, Error, Result};
-use crate::proto::{Envelope, LineEndCheck, Measure, Measurer, Session, header_needs_smtputf8};
+use crate::proto::{Envelope, LineEndCheck, Measure, Measurer, Moment, Session, header_needs_smtputf8};
 
 impl Client {
     /// Sends a finished message. The envelope is made of the arguments alone. They
@@ -16,13 +18,23 @@ impl Client {
     /// `NOT_CONNECTED`, `INVALID_ADDRESS`, `NO_RECIPIENTS` and the like before
     /// anything is sent; `RECIPIENTS_REJECTED` if all were refused; else whatever
     /// the attempt met. [`super::Property::Outcome`] says what became of the message.
-    pub fn send_message<'a>(&self, arguments: impl FnOnce() -> Result<Arguments<'a>>) -> Result<()> {
-        self.operate_message(|inner| self.send_in(inner, arguments()?))
+    pub fn send_message<'a>(&self, arguments: impl FnOnce() -> Result<Arguments<'a>>) -> Result<Progress> {
+        self.operate_message(|inner| {
+            let arguments = arguments()?;
+            inner.expect_connection()?;
+            let (feed, check) = self.prepare(inner, arguments)?;
+            let stage = self.begin_sending(inner, None)?;
+            Ok(Call { feed, check, ..Call::new(stage) })
+        })
     }
 
-    pub(super) fn send_in(&self, inner: &mut Inner, arguments: Arguments<'_>) -> Result<()> {
+    /// Looks at a message and makes its envelope, before anything is sent.
+    pub(super) fn prepare<'a>(
+        &self,
+        inner: &mut Inner,
+        arguments: Arguments<'a>,
+    ) -> Result<(Feed<'a>, Option<Box<Check>>)> {
         let Arguments { sender, recipients, message } = arguments;
-        inner.expect_connection()?;
         fill_envelope(&mut inner.envelope, sender, recipients)?;
         let is_strict = {
             let settings = &self.shared.lock().settings;
@@ -37,7 +49,8 @@ impl Client {
                 }
                 let mut memory = Memory::new(octets);
                 inner.measure(&mut memory, Some(octets.len() as u64))?;
-                self.send_from(inner, &mut memory, Some(octets.len() as u64))
+                inner.envelope.set_size(Some(octets.len() as u64));
+                Ok((Feed::Memory(memory), None))
             }
             Content::File(path) => {
                 let mut file = File::open(path)?;
@@ -49,25 +62,24 @@ impl Client {
                 file.rewind()?;
                 let length = file.length();
                 inner.measure(&mut file, length)?;
-                self.send_from(inner, &mut file, length)
+                inner.envelope.set_size(length);
+                Ok((Feed::Other(Box::new(file)), None))
             }
             Content::Reader { size, read } => {
                 // What is not known before it is read may have octets beyond ASCII.
                 inner.envelope.set_eight_bit(true);
-                let mut reader = Reader::new(read);
-                if is_strict {
-                    let mut check = LineEndCheck::default();
-                    return self.send_from(inner, &mut Checked::new(&mut reader, &mut check, true), size);
-                }
-                self.send_from(inner, &mut reader, size)
+                inner.envelope.set_size(size);
+                let check =
+                    is_strict.then(|| Box::new(Check { state: LineEndCheck::default(), passing: true, ends: true }));
+                Ok((Feed::Other(Box::new(Reader::new(read))), check))
             }
         }
     }
 
-    fn send_from(&self, inner: &mut Inner, source: &mut dyn Source, size: Option<u64>) -> Result<()> {
-        inner.envelope.set_size(size);
+    /// Begins to send the message that was prepared.
+    pub(super) fn begin_sending(&self, inner: &mut Inner, end: Option<Moment>) -> Result<Stage> {
         let begin = |session: &mut Session, now, envelope: &mut Envelope| session.send(envelope, now);
-        self.run_command(inner, Some(source), begin, Status::take_message)
+        self.begin_command(inner, end, true, begin, Status::take_message)
     }
 }
 
@@ -75,8 +87,9 @@ impl Inner {
     /// Learns how long the message will be on the wire where it goes out with BDAT.
     fn measure(&mut self, source: &mut dyn Source, length: Option<u64>) -> Result<()> {
         let session = self.connection.as_ref().and_then(|connection| connection.session());
-        let chunks = self.envelope.prefers_chunks() && session.is_some_and(|session| session.capabilities().chunking);
-        if !chunks {
+        // Before there is a connection nobody knows what will be offered.
+        let may_chunk = session.is_none_or(|session| session.capabilities().chunking);
+        if !self.envelope.prefers_chunks() || !may_chunk {
             return Ok(());
         }
         if let Some(length) = length.filter(|_| self.envelope.is_binary()) {

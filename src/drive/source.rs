@@ -78,6 +78,16 @@ impl<'a> Memory<'a> {
     }
 }
 
+impl Memory<'_> {
+    /// A copy of the content, in memory that is at hand, with as much of it given.
+    #[must_use]
+    pub fn keep(&self, mut spare: Vec<u8>) -> Kept {
+        spare.clear();
+        spare.extend_from_slice(self.all);
+        Kept { octets: spare, given: self.all.len() - self.rest.len() }
+    }
+}
+
 impl Source for Memory<'_> {
     fn next(&mut self) -> Result<&[u8]> {
         let (piece, rest) = self.rest.split_at(self.rest.len().min(OUTPUT_CHUNK));
@@ -96,6 +106,46 @@ impl Source for Memory<'_> {
 
     fn skip(&mut self, count: usize) {
         self.rest = self.rest.get(count..).unwrap_or_default();
+    }
+
+    fn may_wait(&self) -> bool {
+        false
+    }
+}
+
+/// Content in memory of its own.
+#[derive(Debug, Default)]
+pub struct Kept {
+    octets: Vec<u8>,
+    given: usize,
+}
+
+impl Kept {
+    /// Its memory.
+    #[must_use]
+    pub fn into_octets(self) -> Vec<u8> {
+        self.octets
+    }
+}
+
+impl Source for Kept {
+    fn next(&mut self) -> Result<&[u8]> {
+        let from = self.given;
+        self.given = self.octets.len().min(from + OUTPUT_CHUNK);
+        Ok(&self.octets[from..self.given])
+    }
+
+    fn rewind(&mut self) -> Result<()> {
+        self.given = 0;
+        Ok(())
+    }
+
+    fn rest(&self) -> Rest<'_> {
+        Rest::Memory(&self.octets[self.given..])
+    }
+
+    fn skip(&mut self, count: usize) {
+        self.given = self.octets.len().min(self.given + count);
     }
 
     fn may_wait(&self) -> bool {
@@ -205,19 +255,23 @@ impl Source for File {
 }
 
 /// Content that a function gives, called until it gives nothing.
-pub struct Reader<'a> {
-    read: &'a mut dyn FnMut(&mut [u8]) -> Result<usize>,
+pub struct Reader {
+    read: Box<Read>,
     buffer: Vec<u8>,
 }
 
-impl<'a> Reader<'a> {
+/// Fills a buffer and says how far; 0 is the end.
+pub type Read = dyn FnMut(&mut [u8]) -> Result<usize> + Send;
+
+impl Reader {
     /// Content from a function that fills a buffer and says how far.
-    pub fn new(read: &'a mut dyn FnMut(&mut [u8]) -> Result<usize>) -> Self {
+    #[must_use]
+    pub fn new(read: Box<Read>) -> Self {
         Self { read, buffer: Vec::new() }
     }
 }
 
-impl Source for Reader<'_> {
+impl Source for Reader {
     fn next(&mut self) -> Result<&[u8]> {
         self.buffer.resize(OUTPUT_CHUNK, 0);
         let count = (self.read)(&mut self.buffer)?;

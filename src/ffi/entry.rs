@@ -1,7 +1,8 @@
 //! The one wrapper around every function of the C interface.
 
 use super::handle::{self, SmtpClient};
-use crate::client::Client;
+use super::poll::SMTP_PENDING;
+use crate::client::{Client, Progress};
 use crate::error::{Code, Error, Phase, Result};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,6 +37,14 @@ pub(super) fn from_client(handle: *const SmtpClient, body: impl FnOnce(&Client) 
         client.check_process()?;
         body(&client)
     })
+}
+
+/// The value of an operation that did not fail.
+pub(super) fn settled<T>(progress: Progress<T>) -> i32 {
+    match progress {
+        Progress::Done(_) => 0,
+        Progress::Pending => SMTP_PENDING,
+    }
 }
 
 /// Runs a function that needs no client.
@@ -134,7 +143,7 @@ mod tests {
         assert_eq!(on_client(broken, |_| panic!("a defect in a test")), Code::INTERNAL.0);
         let failure = last_failure().expect("recorded");
         assert!(failure.what.contains("a defect in a test"));
-        let reset = |handle| on_client(handle, |client| client.reset().map(|()| 0));
+        let reset = |handle| on_client(handle, |client| client.reset().map(settled));
         assert_eq!(reset(broken), Code::HANDLE_POISONED.0);
         assert_eq!(reset(sound), Code::NOT_CONNECTED.0);
         for handle in [broken, sound] {

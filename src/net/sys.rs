@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub type RawSocket = std::os::fd::RawFd;
 
 /// A socket to wait for, and in which directions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watch {
     /// The socket.
     pub socket: RawSocket,
@@ -45,6 +45,81 @@ pub fn wait(watches: &[Watch], millis: Option<u32>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether something is ready now.
+///
+/// # Errors
+///
+/// What `poll` says.
+pub fn is_ready(watch: Watch) -> io::Result<bool> {
+    let events = if watch.read { libc::POLLIN } else { 0 } | if watch.write { libc::POLLOUT } else { 0 };
+    let mut fd = libc::pollfd { fd: watch.socket, events, revents: 0 };
+    // SAFETY: the pointer is that of one live structure.
+    match unsafe { libc::poll(&raw mut fd, 1, 0) } {
+        ready if ready < 0 => Err(io::Error::last_os_error()),
+        ready => Ok(ready > 0),
+    }
+}
+
+/// Descriptors behind one that is ready for reading when any of them is ready.
+#[derive(Debug)]
+pub struct Set {
+    #[cfg(target_os = "linux")]
+    epoll: std::os::fd::OwnedFd,
+}
+
+#[cfg(target_os = "linux")]
+impl Set {
+    /// A set of these.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn new(watches: &[Watch]) -> io::Result<Self> {
+        use std::os::fd::FromRawFd as _;
+        // SAFETY: no pointers; the result is looked at.
+        let raw = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        if raw < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: just made, and nobody else's.
+        let epoll = unsafe { std::os::fd::OwnedFd::from_raw_fd(raw) };
+        for watch in watches {
+            let events = if watch.read { libc::EPOLLIN } else { 0 } | if watch.write { libc::EPOLLOUT } else { 0 };
+            let mut event = libc::epoll_event { events: events.cast_unsigned(), u64: 0 };
+            // SAFETY: a live descriptor and a live structure.
+            if unsafe { libc::epoll_ctl(raw, libc::EPOLL_CTL_ADD, watch.socket, &raw mut event) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(Self { epoll })
+    }
+
+    /// Its descriptor.
+    #[must_use]
+    pub fn raw(&self) -> RawSocket {
+        use std::os::fd::AsRawFd as _;
+        self.epoll.as_raw_fd()
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Set {
+    /// There are none on this system.
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    pub fn new(_: &[Watch]) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Never called, as there is no set.
+    #[must_use]
+    pub fn raw(&self) -> RawSocket {
+        -1
+    }
 }
 
 /// Receives without waiting, whatever the mode of the socket.
@@ -301,7 +376,7 @@ mod tests {
         assert_eq!(send_file(&near, &file, 600).expect("sent"), 400);
         assert_eq!(send_file(&near, &file, 600).expect("the end"), 0);
         drop(far);
-        std::io::Seek::rewind(&mut &file).expect("a file");
+        io::Seek::rewind(&mut &file).expect("a file");
         // SAFETY: the child calls only what may be called after a fork, and leaves.
         let child = unsafe { libc::fork() };
         if child == 0 {
