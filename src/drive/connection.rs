@@ -115,7 +115,10 @@ impl Connection {
                     Err(error) => Err(error),
                 },
                 Stage::Racing(race) => match race.step(self.timer.now) {
-                    Ok(None) => return None,
+                    Ok(None) => {
+                        self.wait_on_only_socket();
+                        return None;
+                    }
                     Ok(Some((peer, socket))) => self.reached(peer, socket, observer),
                     Err(error) => Err(error),
                 },
@@ -392,7 +395,10 @@ impl Talk {
                 self.session.handle_failure(cancel_error(self.session.phase()));
             }
             let moved = match self.session.want() {
-                Want::Done => return self.session.take_result(),
+                Want::Done => {
+                    self.stream.shrink();
+                    return self.session.take_result();
+                }
                 Want::Content => self.take_content(source, observer, timer),
                 Want::Write => self.write(timer),
                 Want::Tls => self.handshake(plan, observer, timer.now),
@@ -455,11 +461,13 @@ impl Talk {
                 return Err(error);
             }
         }
-        let last = piece.is_empty();
+        let mut last = piece.is_empty();
+        if !last {
+            self.session.content(piece, timer.now);
+            last = source.is_at_end();
+        }
         if last {
             self.session.finish_content(timer.now);
-        } else {
-            self.session.content(piece, timer.now);
         }
         observer.progress(self.session.content_octets(), last, timer.now);
         Ok(true)

@@ -344,4 +344,19 @@ mod tests {
         assert_eq!((error.kind(), os_error(&error)), (io::ErrorKind::AddrNotAvailable, libc::EADDRNOTAVAIL));
         assert!(error.to_string().starts_with("the local address 192.0.2.1:0 cannot be used: "), "{error}");
     }
+    /// What `SHUTDOWN_ENDS_CONNECTING` says, with a listener whose queue is full.
+    #[test]
+    fn a_shutdown_ends_the_waiting_for_a_connection_where_it_is_said_to() {
+        let listener = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        listener.listen(0).expect("listens");
+        let address = listener.local_addr().expect("bound").as_socket().expect("IP");
+        let all: Vec<Socket> = (0..4).map(|_| Socket::connect(address, &Local::default()).expect("starts")).collect();
+        let waiting = all.last().expect("four were made");
+        assert!(!waiting.is_connected().expect("nothing failed"));
+        let watch = sys::Watch { socket: waiting.raw(), read: false, write: true };
+        assert!(!sys::is_ready(watch).expect("poll"));
+        let _ = waiting.shared().shutdown(std::net::Shutdown::Both);
+        assert_eq!(sys::is_ready(watch).expect("poll"), sys::SHUTDOWN_ENDS_CONNECTING);
+    }
 }
