@@ -423,7 +423,8 @@ impl Talk {
 
     /// Content is waited for only when the stream takes no more of it.
     fn watch(&self) -> Watch {
-        self.stream.watch(matches!(self.session.want(), Want::Write | Want::Content))
+        let want = self.session.want();
+        self.stream.watch(matches!(want, Want::Write | Want::Content))
     }
 
     fn wait(&mut self, millis: Option<u32>) -> Result<()> {
