@@ -336,6 +336,20 @@ mod tests {
         assert!(!socket.shared().keepalive().expect("told"));
     }
 
+    /// Else a write that follows on another waits for the acknowledgement of that one,
+    /// which the other side may delay.
+    #[test]
+    fn no_write_waits_for_an_acknowledgement() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let socket = Socket::connect(address, &Local::default()).expect("starts");
+        assert!(socket.shared().tcp_nodelay().expect("told"));
+        let theirs = std::net::TcpStream::connect(address).expect("connects");
+        assert!(!theirs.nodelay().expect("told"));
+        let adopted = Socket::adopt(theirs.as_raw_fd()).expect("a connected socket");
+        assert!(adopted.shared().tcp_nodelay().expect("told"));
+    }
+
     #[test]
     fn an_error_with_a_name_keeps_its_number() {
         let address = SocketAddr::from(([127, 0, 0, 1], 9));
