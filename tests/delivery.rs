@@ -172,11 +172,12 @@ fn a_header_beyond_ascii_needs_smtputf8() {
     server.finish().expect("as scripted");
 }
 
-type Taken = (Vec<(usize, bool)>, Vec<u8>);
+/// The size of each chunk, whether it was the last one, and the octets of all.
+type Chunks = (Vec<(usize, bool)>, Vec<u8>);
 
 /// A server that takes the first messages and refuses those behind them: gives the size
 /// of each chunk, whether it was the last one, and the octets of all that were taken.
-fn chunk_server(takes: usize) -> (u16, std::thread::JoinHandle<Taken>) {
+fn chunk_server(takes: usize) -> (u16, std::thread::JoinHandle<Chunks>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
     let server = std::thread::spawn(move || {

@@ -764,3 +764,50 @@ proptest! {
         prop_assert!(!player.session.is_open());
     }
 }
+
+/// Content in memory leaves with its end in one write, if it is no more than what is
+/// taken at a time, and with BDAT together with the envelope; of more, no write is
+/// small before the last one, so that nothing waits for what a small one would bring.
+#[test]
+fn content_of_any_size_leaves_in_few_writes() {
+    let sizes = (0..=20).flat_map(|power| [(1_usize << power) - 1, 1 << power, (1 << power) + 1]);
+    for (size, chunks) in sizes.filter(|size| *size > 0).flat_map(|size| [(size, false), (size, true)]) {
+        let mut player = ready("PIPELINING CHUNKING");
+        let content = vec![b'x'; size];
+        player.envelope.begin(ReversePath::parse("a@x.example").expect("good"));
+        player.envelope.push(Mailbox::parse("b@y.example").expect("good"));
+        player.envelope.set_chunks(chunks);
+        player.envelope.set_repeatable(true);
+        if chunks {
+            player.measure(&content);
+        }
+        player.session.send(&mut player.envelope, player.now).expect("nothing is asked for");
+        let (mut rest, mut writes) = (&content[..], Vec::new());
+        for reply in ["", "250 ok\r\n250 ok\r\n", if chunks { "" } else { "354 go\r\n" }] {
+            player.session.handle_input(reply.as_bytes(), player.now);
+            loop {
+                match player.session.want() {
+                    Want::Write => {
+                        writes.push(player.session.output().len());
+                        player.session.handle_written(writes[writes.len() - 1], player.now);
+                    }
+                    Want::Content => {
+                        let (piece, behind) = rest.split_at(rest.len().min(65_536));
+                        rest = behind;
+                        player.session.content(piece, player.now);
+                        if rest.is_empty() {
+                            player.session.finish_content(player.now);
+                        }
+                    }
+                    _ => break,
+                }
+            }
+        }
+        let few = if size + 2 <= 65_536 && chunks { 1 } else { 1 + size.div_ceil(65_536) };
+        assert_eq!(writes.len(), few, "{size} octets, chunks {chunks}: {writes:?}");
+        let inner = &writes[1..writes.len().max(2) - 1];
+        assert!(inner.iter().all(|length| *length >= 65_536), "{size} octets, chunks {chunks}: {writes:?}");
+        player.session.handle_input(b"250 taken\r\n", player.now);
+        assert_eq!(player.session.outcome(), Outcome::NotSent, "before it is flushed nothing is told");
+    }
+}

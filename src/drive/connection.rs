@@ -4,6 +4,7 @@
 mod batching;
 mod facts;
 mod opening;
+mod passing;
 mod waiting;
 
 pub use waiting::Held;
@@ -12,7 +13,7 @@ use self::opening::Tunnelling;
 use super::local_name::default_local_name;
 use super::observer::{Activity, Observer};
 use super::plan::Plan;
-use super::source::{Rest, Source};
+use super::source::Source;
 use super::timer::Timer;
 use crate::error::{Code, Error, Phase, Result};
 use crate::net::canceller::{Canceller, Target};
@@ -115,7 +116,10 @@ impl Connection {
                     Err(error) => Err(error),
                 },
                 Stage::Racing(race) => match race.step(self.timer.now) {
-                    Ok(None) => return None,
+                    Ok(None) => {
+                        self.wait_on_only_socket();
+                        return None;
+                    }
                     Ok(Some((peer, socket))) => self.reached(peer, socket, observer),
                     Err(error) => Err(error),
                 },
@@ -383,7 +387,10 @@ impl Talk {
                 self.session.handle_failure(cancel_error(self.session.phase()));
             }
             let moved = match self.session.want() {
-                Want::Done => return self.session.take_result(),
+                Want::Done => {
+                    self.stream.shrink();
+                    return self.session.take_result();
+                }
                 Want::Content => self.take_content(source, observer, timer),
                 Want::Write => self.write(timer),
                 Want::Tls => self.handshake(plan, observer, timer.now),
@@ -407,7 +414,8 @@ impl Talk {
 
     /// Content is waited for only when the stream takes no more of it.
     fn watch(&self) -> Watch {
-        self.stream.watch(matches!(self.session.want(), Want::Write | Want::Content))
+        let want = self.session.want();
+        self.stream.watch(matches!(want, Want::Write | Want::Content))
     }
 
     fn wait(&mut self, millis: Option<u32>) -> Result<()> {
@@ -445,56 +453,16 @@ impl Talk {
                 return Err(error);
             }
         }
-        let last = piece.is_empty();
+        let mut last = piece.is_empty();
+        if !last {
+            self.session.content(piece, timer.now);
+            last = source.is_at_end();
+        }
         if last {
             self.session.finish_content(timer.now);
-        } else {
-            self.session.content(piece, timer.now);
         }
         observer.progress(self.session.content_octets(), last, timer.now);
         Ok(true)
-    }
-
-    /// Has content go from its source to the stream in one step, if that can be done;
-    /// true if something went out.
-    fn pass(
-        &mut self,
-        source: &mut dyn Source,
-        observer: &mut dyn Observer,
-        timer: &mut Timer,
-    ) -> Result<Option<bool>> {
-        /// Long enough to cost few calls, short enough to tell of progress, and to
-        /// hear the server in between.
-        const MOST: usize = 1024 * 1024;
-        let most = usize::try_from(self.session.passable()).unwrap_or(MOST).min(MOST);
-        if matches!(source.rest(), Rest::Pieces)
-            || (matches!(source.rest(), Rest::File(_)) && !self.stream.takes_files())
-        {
-            return Ok(None);
-        }
-        if !self.session.output().is_empty() {
-            return self.write(timer).map(Some);
-        }
-        let sent = match source.rest() {
-            Rest::Memory([]) => None,
-            Rest::Memory(octets) => Some(self.stream.write(&octets[..octets.len().min(most)])),
-            Rest::File(file) => self.stream.write_file(file, most).transpose(),
-            Rest::Pieces => None,
-        };
-        let count = match sent {
-            None => return Ok(None),
-            Some(Ok(0)) => return Ok(Some(false)),
-            Some(Ok(count)) => count,
-            Some(Err(error)) => return self.hear(error, timer),
-        };
-        source.skip(count);
-        timer.read();
-        self.session.handle_passed(count as u64, timer.now);
-        observer.progress(self.session.content_octets(), false, timer.now);
-        if self.session.passable() > 0 {
-            self.look_for_a_refusal(count)?;
-        }
-        Ok(Some(true))
     }
 
     /// True if something went out, or came in.

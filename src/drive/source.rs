@@ -32,6 +32,11 @@ pub trait Source {
         let _ = count;
     }
 
+    /// Whether it is known that nothing more will come.
+    fn is_at_end(&self) -> bool {
+        false
+    }
+
     /// Whether getting a piece may take time.
     fn may_wait(&self) -> bool {
         true
@@ -126,6 +131,10 @@ impl Source for Memory<'_> {
         self.rest = self.rest.get(count..).unwrap_or_default();
     }
 
+    fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     fn may_wait(&self) -> bool {
         false
     }
@@ -164,6 +173,10 @@ impl Source for Kept {
 
     fn skip(&mut self, count: usize) {
         self.given = self.octets.len().min(self.given + count);
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.given == self.octets.len()
     }
 
     fn may_wait(&self) -> bool {

@@ -336,6 +336,20 @@ mod tests {
         assert!(!socket.shared().keepalive().expect("told"));
     }
 
+    /// Else a write that follows on another waits for the acknowledgement of that one,
+    /// which the other side may delay.
+    #[test]
+    fn no_write_waits_for_an_acknowledgement() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let socket = Socket::connect(address, &Local::default()).expect("starts");
+        assert!(socket.shared().tcp_nodelay().expect("told"));
+        let theirs = std::net::TcpStream::connect(address).expect("connects");
+        assert!(!theirs.nodelay().expect("told"));
+        let adopted = Socket::adopt(theirs.as_raw_fd()).expect("a connected socket");
+        assert!(adopted.shared().tcp_nodelay().expect("told"));
+    }
+
     #[test]
     fn an_error_with_a_name_keeps_its_number() {
         let address = SocketAddr::from(([127, 0, 0, 1], 9));
@@ -343,5 +357,20 @@ mod tests {
         let error = Socket::connect(address, &local).expect_err("not this machine's");
         assert_eq!((error.kind(), os_error(&error)), (io::ErrorKind::AddrNotAvailable, libc::EADDRNOTAVAIL));
         assert!(error.to_string().starts_with("the local address 192.0.2.1:0 cannot be used: "), "{error}");
+    }
+    /// What `SHUTDOWN_ENDS_CONNECTING` says, with a listener whose queue is full.
+    #[test]
+    fn a_shutdown_ends_the_waiting_for_a_connection_where_it_is_said_to() {
+        let listener = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+        listener.listen(0).expect("listens");
+        let address = listener.local_addr().expect("bound").as_socket().expect("IP");
+        let all: Vec<Socket> = (0..4).map(|_| Socket::connect(address, &Local::default()).expect("starts")).collect();
+        let waiting = all.last().expect("four were made");
+        assert!(!waiting.is_connected().expect("nothing failed"));
+        let watch = sys::Watch { socket: waiting.raw(), read: false, write: true };
+        assert!(!sys::is_ready(watch).expect("poll"));
+        let _ = waiting.shared().shutdown(std::net::Shutdown::Both);
+        assert_eq!(sys::is_ready(watch).expect("poll"), sys::SHUTDOWN_ENDS_CONNECTING);
     }
 }

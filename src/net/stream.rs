@@ -12,10 +12,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// How much is received at a time; a reply is far smaller, and a flood of them
-/// is taken in pieces.
-const INPUT_CHUNK: usize = 4096;
-
 /// A stream over a connected socket.
 #[derive(Debug)]
 pub struct Stream {
@@ -162,6 +158,11 @@ impl Stream {
         self.input.clear();
     }
 
+    /// Gives memory back that only a flood of input needed.
+    pub fn shrink(&mut self) {
+        self.input.shrink();
+    }
+
     /// Whether the other side has ended the stream and all input was taken.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -196,7 +197,7 @@ impl Stream {
                 Ok(if some { Received::Something } else { Received::NotYet })
             }
             None => {
-                match receive(socket, input.room(INPUT_CHUNK)) {
+                match receive(socket, input.chunk()) {
                     Ok(0) => *ended = true,
                     Ok(count) => input.add(count),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::NotYet),

@@ -122,6 +122,78 @@ impl Set {
     }
 }
 
+/// One descriptor that becomes readable when it is rung, and stays so.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+pub struct Bell(std::fs::File);
+
+#[cfg(target_os = "linux")]
+impl Bell {
+    /// One that nobody has rung.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn new() -> io::Result<Self> {
+        use std::os::fd::FromRawFd as _;
+        // SAFETY: no pointers; the result is looked at.
+        let raw = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if raw < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: just made, and nobody else's.
+        Ok(Self(unsafe { std::fs::File::from_raw_fd(raw) }))
+    }
+
+    /// Makes it readable.
+    pub fn ring(&self) {
+        use std::io::Write as _;
+        // Only fails when it has been rung more often than can be counted.
+        let _ = (&self.0).write(&1_u64.to_ne_bytes());
+    }
+
+    /// Its descriptor.
+    #[must_use]
+    pub fn raw(&self) -> RawSocket {
+        use std::os::fd::AsRawFd as _;
+        self.0.as_raw_fd()
+    }
+}
+
+/// Two sockets, of which one becomes readable when it is rung, and stays so.
+#[cfg(not(target_os = "linux"))]
+#[derive(Debug)]
+pub struct Bell(socket2::Socket, socket2::Socket);
+
+#[cfg(not(target_os = "linux"))]
+impl Bell {
+    /// One that nobody has rung.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn new() -> io::Result<Self> {
+        let (waiting, waking) = socket2::Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+        Ok(Self(waiting, waking))
+    }
+
+    /// Makes it readable.
+    pub fn ring(&self) {
+        // Only fails when the buffer is full of earlier calls.
+        let _ = self.1.send_with_flags(b"!", send_flags());
+    }
+
+    /// The descriptor to wait for.
+    #[must_use]
+    pub fn raw(&self) -> RawSocket {
+        use std::os::fd::AsRawFd as _;
+        self.0.as_raw_fd()
+    }
+}
+
+/// Whether shutting a socket down ends the waiting for it to be connected.
+pub const SHUTDOWN_ENDS_CONNECTING: bool = cfg!(target_os = "linux");
+
 /// Receives without waiting, whatever the mode of the socket.
 ///
 /// # Errors

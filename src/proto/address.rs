@@ -168,7 +168,7 @@ impl<'a> Iterator for OrdinaryList<'a> {
         let end = ordinary_end_at(self.rest.as_bytes(), self.domain.as_bytes())?;
         let (text, behind) = self.rest.split_at(end);
         self.rest = behind.get(1..).unwrap_or_default();
-        if !text.ends_with(self.domain) || self.domain.is_empty() {
+        if !self.rest.is_empty() && (self.domain.is_empty() || !text.ends_with(self.domain)) {
             self.domain = text.split_once('@').map_or("", |(_, domain)| domain);
         }
         Some(Mailbox { text, ascii: true })

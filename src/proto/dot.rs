@@ -248,15 +248,16 @@ impl DotStuffer {
 /// octets at once; the last ones may be counted twice.
 fn misfits<const DOTS: bool>(block: &[u8]) -> (bool, usize) {
     const LANES: usize = 32;
+    // What a comparison of lanes gives, so that nothing has to be made of it.
+    let mask = |yes: bool| 0_u8.wrapping_sub(u8::from(yes));
     let (before, behind) = (&block[..block.len() - 1], &block[1..]);
     let mut bare = [0_u8; LANES];
     let mut dots = [0_u8; LANES];
     let mut add = |before: &[u8; LANES], behind: &[u8; LANES]| {
         for lane in 0..LANES {
-            bare[lane] |= u8::from((behind[lane] == b'\n') ^ (before[lane] == b'\r'));
+            bare[lane] |= mask((behind[lane] == b'\n') ^ (before[lane] == b'\r'));
             if DOTS {
-                let dot = (behind[lane] == b'.') & (before[lane] == b'\n');
-                dots[lane] = dots[lane].wrapping_add(u8::from(dot));
+                dots[lane] = dots[lane].wrapping_sub(mask((behind[lane] == b'.') & (before[lane] == b'\n')));
             }
         }
     };

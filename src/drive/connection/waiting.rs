@@ -6,7 +6,7 @@ use crate::net::gathering::Gathering;
 use crate::net::sys::Watch;
 use crate::net::waker::Waker;
 use crate::net::wire_error;
-use crate::proto::{Moment, Want};
+use crate::proto::Moment;
 use std::sync::Arc;
 
 /// What is waited for, kept open: as long as it is, its number stands for nothing else,
@@ -46,8 +46,7 @@ impl Connection {
     pub fn waiting(&mut self) -> Result<(Watch, Held, Option<Moment>)> {
         let deadline = self.deadline();
         if let Stage::Talking(talk) = &self.stage {
-            let watch = talk.stream.watch(talk.session.want() == Want::Write);
-            return Ok((watch, Held::Socket(talk.stream.shared_socket()), deadline));
+            return Ok((talk.watch(), Held::Socket(talk.stream.shared_socket()), deadline));
         }
         let watches = self.watches();
         if let (Stage::Resolving(_) | Stage::Joined(..) | Stage::Failed, Some(waker)) = (&self.stage, &self.waker) {

@@ -21,6 +21,9 @@ impl Session {
         }
         self.since = now;
         self.mail.content_octets += piece.len() as u64;
+        if !self.mail.chunked || self.mail.left.is_some() {
+            self.out.reserve(piece.len());
+        }
         if !self.mail.chunked {
             let from = self.out.end();
             self.mail.stuffer.push(piece, self.out.buffer());
