@@ -29,7 +29,11 @@ impl Client {
     }
 
     /// Looks at a message and makes its envelope, before anything is sent.
-    pub(super) fn prepare<'a>(&self, inner: &mut Inner, arguments: Arguments<'a>) -> Result<(Feed<'a>, Option<Check>)> {
+    pub(super) fn prepare<'a>(
+        &self,
+        inner: &mut Inner,
+        arguments: Arguments<'a>,
+    ) -> Result<(Feed<'a>, Option<Box<Check>>)> {
         let Arguments { sender, recipients, message } = arguments;
         fill_envelope(&mut inner.envelope, sender, recipients)?;
         let is_strict = {
@@ -61,7 +65,8 @@ impl Client {
                 // What is not known before it is read may have octets beyond ASCII.
                 inner.envelope.set_eight_bit(true);
                 inner.envelope.set_size(size);
-                let check = is_strict.then(|| Check { state: LineEndCheck::default(), passing: true, ends: true });
+                let check =
+                    is_strict.then(|| Box::new(Check { state: LineEndCheck::default(), passing: true, ends: true }));
                 Ok((Feed::Other(Box::new(Reader::new(read))), check))
             }
         }
