@@ -1,10 +1,11 @@
 """The server of the soak: takes messages in the clear, after STARTTLS and over TLS, and
 leaves, refuses and says 421 now and then.
 
-    soak_server.py DIRECTORY
+    soak_server.py DIRECTORY [calm]
 
 prints one line of JSON with its ports and the file of its authority, and at the end of its
-standard input another one with the number of messages that it has taken.
+standard input another one with the number of messages that it has taken. With calm, nothing goes
+wrong.
 """
 
 import json
@@ -21,7 +22,8 @@ FEATURES = ["soak.example", "PIPELINING", "SIZE 1000000", "8BITMIME", "CHUNKING"
 
 
 class Server:
-    def __init__(self, directory):
+    def __init__(self, directory, moods):
+        self.moods = moods
         authority = trustme.CA()
         self.authority = Path(directory) / "authority.pem"
         authority.cert_pem.write_to_path(str(self.authority))
@@ -55,11 +57,11 @@ class Server:
 
 
 class Session:
-    """One connection. Of eight, one is left in the middle, one ends with a 421, one refuses things."""
+    """One connection: in some moods it is left in the middle, ends with a 421, or refuses things."""
 
     def __init__(self, server, connection, secure):
         self.server, self.connection, self.secure = server, connection, secure
-        self.mood = server.chance.choice(["fine"] * 5 + ["leaves", "421", "refuses"])
+        self.mood = server.chance.choice(server.moods)
         self.commands = server.chance.randrange(3, 60)
         self.recipients = 0
         self.input = b""
@@ -171,7 +173,8 @@ class Session:
 
 
 def main():
-    server = Server(sys.argv[1])
+    moods = ["fine"] if sys.argv[2:] == ["calm"] else ["fine"] * 5 + ["leaves", "421", "refuses"]
+    server = Server(sys.argv[1], moods)
     ports = {"plain": server.listen(False), "tls": server.listen(True)}
     print(json.dumps({**ports, "authority": str(server.authority)}), flush=True)
     sys.stdin.read()
