@@ -5,7 +5,7 @@ use super::settings::{Chunking, Settings};
 use crate::drive::{Plan, Read};
 use crate::error::{Code, Error, Result};
 use crate::net::resolve::literal;
-use crate::proto::{Envelope, HostName, Mailbox, ReversePath, Security, split_list, to_ascii};
+use crate::proto::{Envelope, HostName, Mailbox, OrdinaryList, ReversePath, Security, split_list, to_ascii};
 
 /// What a message is sent with.
 pub struct Arguments<'a> {
@@ -35,12 +35,9 @@ pub enum Content<'a> {
 /// Puts the sender and the recipients into an envelope, domains in ASCII.
 pub(super) fn fill_envelope(envelope: &mut Envelope, sender: &str, recipients: &str) -> Result<()> {
     fill_sender(envelope, sender)?;
-    let mut rest = recipients;
-    while let Some((mailbox, behind)) = Mailbox::split_ordinary(rest) {
-        envelope.push(mailbox);
-        rest = behind;
-    }
-    for recipient in split_list(rest) {
+    let mut ordinary = OrdinaryList::new(recipients);
+    ordinary.by_ref().for_each(|mailbox| envelope.push(mailbox));
+    for recipient in split_list(ordinary.rest) {
         with_mailbox(recipient, |mailbox| {
             envelope.push(mailbox);
             Ok(())
