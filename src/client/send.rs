@@ -69,6 +69,15 @@ impl Client {
                     is_strict.then(|| Box::new(Check { state: LineEndCheck::default(), passing: true, ends: true }));
                 Ok((Feed::Other(Box::new(Reader::new(read))), check))
             }
+            Content::Source { size, repeatable, eight_bit, header_utf8, source } => {
+                inner.envelope.set_repeatable(repeatable);
+                inner.envelope.set_eight_bit(eight_bit);
+                inner.envelope.set_size(size);
+                if header_utf8 {
+                    inner.envelope.set_header_utf8(true);
+                }
+                Ok((Feed::Other(source), None))
+            }
         }
     }
 

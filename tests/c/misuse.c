@@ -121,6 +121,7 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(SmtpSetTimeout(bad, 1000), expected);
     CHECK_SAME(SmtpGetDeliveryOptions(bad), expected);
     CHECK_SAME(SmtpSetDeliveryOptions(bad, 0), expected);
+    CHECK_SAME(SmtpSendComposed(bad, NULL), expected);
     CHECK_SAME(SmtpGetLastError(NULL), expected);
     CHECK_TEXT(buffer, "untouched");
     CHECK_SAME(length, 77);
@@ -142,6 +143,120 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(SmtpCopyLastErrorString(bad, buffer, sizeof buffer, &length), SMTP_ERROR_BUFFER_TOO_SMALL);
     CHECK_SAME(strlen(buffer), sizeof buffer - 1);
     CHECK_SAME(length, strlen(SmtpGetLastErrorString(bad)));
+}
+
+static int32_t count_rewinds(void *user_data)
+{
+    (void)user_data;
+    asked++;
+    return 0;
+}
+
+static int32_t count_writes(const void *data, size_t length, void *user_data)
+{
+    (void)data;
+    (void)length;
+    (void)user_data;
+    asked++;
+    return 0;
+}
+
+/* As above for messages. */
+static void every_message_function(SmtpMessage *bad)
+{
+    static const int32_t expected = SMTP_ERROR_INVALID_HANDLE;
+    char buffer[16] = "untouched";
+    size_t length = 77, count = 77;
+    uint64_t size = 77;
+    int64_t value = 77;
+    SmtpMessagePart part = {sizeof(SmtpMessagePart), 77, 77, 77, 77}, part_before = part;
+    SmtpMessage *live = SmtpMessageCreate();
+    SmtpClient *client = new_client();
+    int before = destroyed, asked_before = asked;
+
+    CHECK_SAME(SmtpMessageClear(bad), expected);
+    CHECK_SAME(SmtpMessageCompose(bad, SENDER, RECIPIENT, NULL, NULL, "x", "y", NULL), expected);
+    CHECK_SAME(SmtpMessageSetText(bad, "x"), expected);
+    CHECK_SAME(SmtpMessageSetHtml(bad, "x"), expected);
+    CHECK_SAME(SmtpMessageSetCalendar(bad, "x", NULL), expected);
+    CHECK_SAME(SmtpMessageGetText(bad, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageGetHtml(bad, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageSetInteger(bad, SMTP_MESSAGE_PRIORITY, 1), expected);
+    CHECK_SAME(SmtpMessageGetInteger(bad, SMTP_MESSAGE_PRIORITY, &value), expected);
+    CHECK_SAME(SmtpMessageSetUnsubscribe(bad, SENDER, NULL, 0), expected);
+    CHECK_SAME(SmtpMessageSetReadReceipt(bad, SENDER), expected);
+    CHECK_SAME(SmtpMessageSetHeader(bad, "X", "y"), expected);
+    CHECK_SAME(SmtpMessageAddHeader(bad, "X", "y"), expected);
+    CHECK_SAME(SmtpMessageGetHeader(bad, "X", 0, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageGetHeaderCount(bad, &count), expected);
+    CHECK_SAME(SmtpMessageGetHeaderName(bad, 0, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageGetHeaderValue(bad, 0, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageSetHeaderValue(bad, 0, "x"), expected);
+    CHECK_SAME(SmtpMessageRemoveHeader(bad, "X"), expected);
+    CHECK_SAME(SmtpMessageRemoveHeaderAt(bad, 0), expected);
+    CHECK_SAME(SmtpMessageAttach(bad, "x", NULL, NULL, "y", 1), expected);
+    CHECK_SAME(SmtpMessageAttachFile(bad, "/dev/null", NULL, NULL, NULL), expected);
+    CHECK_SAME(SmtpMessageAttachReader(bad, "x", NULL, NULL, 0, count_asked, count_rewinds, NULL, count_destroy),
+               expected);
+    CHECK_SAME(destroyed, before + 1);
+    CHECK_SAME(SmtpMessageAttachMessage(bad, live, NULL), expected);
+    CHECK_SAME(SmtpMessageAttachMessage(live, bad, NULL), expected);
+    CHECK_SAME(SmtpMessageGetPartCount(bad, &count), expected);
+    CHECK_SAME(SmtpMessageGetPart(bad, 0, &part), expected);
+    CHECK_SAME(SmtpMessageGetPartString(bad, 0, SMTP_PART_TEXT_TYPE, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageGetPartContent(bad, 0, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageSavePart(bad, 0, "/dev/null"), expected);
+    CHECK_SAME(SmtpMessageLoad(bad, MESSAGE, SMTP_NUL_TERMINATED), expected);
+    CHECK_SAME(SmtpMessageLoadFile(bad, "/dev/null"), expected);
+    CHECK_SAME(SmtpMessageLoadStream(bad, count_asked, NULL), expected);
+    CHECK_SAME(SmtpMessageGetSize(bad, 0, &size), expected);
+    CHECK_SAME(SmtpMessageExport(bad, 0, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageExportFile(bad, 0, "/dev/null"), expected);
+    CHECK_SAME(SmtpMessageExportStream(bad, 0, count_writes, NULL), expected);
+    CHECK_SAME(SmtpSendComposed(client, bad), expected);
+    CHECK_SAME(asked, asked_before);
+    CHECK_TEXT(buffer, "untouched");
+    CHECK(length == 77 && count == 77 && size == 77 && value == 77);
+    CHECK(memcmp(&part, &part_before, sizeof part) == 0);
+    CHECK_SAME(SmtpMessageRelease(live), 0);
+    CHECK_SAME(SmtpClientRelease(client), 0);
+    if (bad != NULL) {
+        CHECK_SAME(SmtpMessageRelease(bad), expected);
+    }
+}
+
+static void bad_messages(void)
+{
+    SmtpMessage *live = SmtpMessageCreate(), *stale = SmtpMessageCreate(), *reused;
+    SmtpClient *client = new_client();
+    uintptr_t token = (uintptr_t)live;
+    char local[64];
+    size_t length = 0;
+    unsigned bit;
+    int i;
+
+    every_message_function(NULL);
+    CHECK_SAME(SmtpMessageRelease(NULL), 0);
+    CHECK_SAME(SmtpMessageRelease(stale), 0);
+    every_message_function(stale);
+    reused = SmtpMessageCreate();
+    CHECK(reused != stale);
+    every_message_function(stale);
+    CHECK_SAME(SmtpMessageRelease(reused), 0);
+    memset(local, 0, sizeof local);
+    for (i = 0; i < (int)sizeof local; i++) {
+        every_message_function((SmtpMessage *)(void *)(local + i));
+    }
+    /* A client is no message, nor any other damage to a single bit. */
+    every_message_function((SmtpMessage *)(void *)client);
+    for (bit = 0; bit < sizeof token * 8; bit++) {
+        every_message_function((SmtpMessage *)(token ^ (uintptr_t)1 << bit));
+    }
+    CHECK_SAME(SmtpMessageSetText(live, "still alive"), 0);
+    CHECK_SAME(SmtpMessageGetText(live, NULL, 0, &length), 0);
+    CHECK_SAME(length, strlen("still alive"));
+    CHECK_SAME(SmtpMessageRelease(live), 0);
+    CHECK_SAME(SmtpClientRelease(client), 0);
 }
 
 static SmtpClient *as_handle(uintptr_t number)
@@ -1021,6 +1136,7 @@ int main(void)
 {
     check_begin();
     RUN(bad_handles);
+    RUN(bad_messages);
     RUN(wrong_order);
     RUN(misuse_of_a_session);
     RUN(injected_login);

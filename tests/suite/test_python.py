@@ -105,6 +105,11 @@ C_TYPES = {
     "SmtpEventCallback": _library.SmtpEventCallback,
     "SmtpDestroyCallback": _library.SmtpDestroyCallback,
     "SmtpReadCallback": _library.SmtpReadCallback,
+    "SmtpRewindCallback": _library.SmtpRewindCallback,
+    "SmtpWriteCallback": _library.SmtpWriteCallback,
+    "struct SmtpMessage *": ctypes.c_void_p,
+    "const struct SmtpMessage *": ctypes.c_void_p,
+    "struct SmtpMessagePart *": ctypes.POINTER(_library.SmtpMessagePart),
 }
 
 
@@ -135,7 +140,7 @@ def test_every_function_of_the_header_is_declared_with_its_types():
 
 def test_callback_types_are_those_of_the_header():
     found = re.findall(r"typedef (\w+) \(\*(\w+)\)\(([^)]*)\);", HEADER)
-    assert len(found) == 5
+    assert len(found) == 7
     for result, name, arguments in found:
         prototype = getattr(_library, name)
         assert prototype._restype_ is c_type(result)
