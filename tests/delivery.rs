@@ -10,6 +10,9 @@ use scripted::{Scripted, Step};
 use smtp::Smtp;
 use smtpclient::client::{Options, Property};
 use smtpclient::error::{Code, Phase};
+use smtpclient::proto::{
+    Config, Envelope, HostName, Mailbox, Measurer, Moment, ReversePath, Security, Session, Timeouts,
+};
 use std::time::Duration;
 
 fn greeting() -> Vec<Step> {
@@ -304,6 +307,57 @@ fn a_message_whose_size_is_known_is_one_chunk() {
     let wanted: Vec<(usize, bool)> = expected.iter().map(|wire| (wire.len(), true)).collect();
     assert_eq!(sizes, wanted);
     assert!(taken == expected.concat().as_bytes(), "the octets are those that were given");
+}
+
+/// A stream takes as much at a time as it likes, also a CR without its LF; what is left
+/// for the session to take is what it was measured to be.
+#[test]
+fn the_stream_may_leave_any_rest_to_the_session() {
+    let content = b"one\r\n.two\r\n";
+    for cut in 0..=content.len() {
+        let mut session = Session::new(Config {
+            local_name: HostName::parse("client.example").expect("good"),
+            extended: true,
+            security: Security::None,
+            timeouts: Timeouts::default(),
+            private_path: true,
+            insecure_auth: false,
+            lmtp: false,
+            skips_verify: false,
+            withheld: Vec::new(),
+        });
+        let write = |session: &mut Session| {
+            let sent = session.output().to_vec();
+            session.handle_written(sent.len(), Moment(3));
+            sent
+        };
+        session.open(Moment(1));
+        session.handle_input(b"220 hi\r\n", Moment(1));
+        write(&mut session);
+        session.handle_input(b"250-x\r\n250-PIPELINING\r\n250 CHUNKING\r\n", Moment(1));
+        session.take_result().expect("open").expect("open");
+        let mut envelope = Envelope::default();
+        envelope.begin(ReversePath::parse("a@x.example").expect("good"));
+        envelope.push(Mailbox::parse("b@y.example").expect("good"));
+        envelope.set_repeatable(true);
+        envelope.set_chunks(true);
+        let mut measurer = Measurer::default();
+        measurer.push(content);
+        envelope.set_measure(measurer.finish());
+        session.send(&mut envelope, Moment(2)).expect("nothing is asked for");
+        assert!(write(&mut session).ends_with(b"BDAT 11 LAST\r\n"));
+        assert_eq!(session.passable(), 11);
+        let (passed, rest) = content.split_at(cut);
+        session.handle_passed(passed.len() as u64, Moment(3));
+        if !rest.is_empty() {
+            session.content(rest, Moment(3));
+        }
+        session.finish_content(Moment(3));
+        assert_eq!(write(&mut session), rest, "after {cut}");
+        session.handle_flushed();
+        session.handle_input(b"250 ok\r\n250 ok\r\n250 ok\r\n", Moment(4));
+        session.take_result().expect("over").expect("taken");
+    }
 }
 
 /// A file that loses octets while it is being sent cannot be sent as announced: the

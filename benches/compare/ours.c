@@ -11,9 +11,12 @@
  *   file     SmtpSendFile, however small the file is
  *   memory   SmtpSendMessage, however large the file is; prints by how many KiB
  *            the peak of the process's memory grew while it was sent
+ *   batch    SmtpSendBatch with DATA; messages are added as long as the connection
+ *            has some left, at most 1,000 at a time
+ *   batchbdat  the same with CHUNKING
  *   epoll    all connections by one thread: calls that do not wait, and epoll
  *
- * The status is 0 only if every message was accepted for every recipient.
+ * The status is 0 only if every message was accepted, and, but for batches, for every recipient.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <smtpclient.h>
@@ -72,10 +75,10 @@ static int64_t tls_mode(void)
 static SmtpClient *new_client(void)
 {
     SmtpClient *client = SmtpClientCreate();
-    int64_t chunking = is("bdat") ? SMTP_CHUNKING_ALWAYS : SMTP_CHUNKING_WHEN_NEEDED;
+    int64_t chunking = is("bdat") || is("batchbdat") ? SMTP_CHUNKING_ALWAYS : SMTP_CHUNKING_WHEN_NEEDED;
     if (client == NULL || SmtpSetString(client, SMTP_PROPERTY_LOCAL_NAME, "bench.example") != SMTP_OK ||
         SmtpSetInteger(client, SMTP_PROPERTY_TLS_MODE, tls_mode()) != SMTP_OK ||
-        SmtpSetInteger(client, SMTP_PROPERTY_CHUNKING, chunking) != SMTP_OK ||
+        SmtpSetInteger(client, SMTP_PROPERTY_CHUNKING, is("batch") ? SMTP_CHUNKING_NEVER : chunking) != SMTP_OK ||
         SmtpSetInteger(client, SMTP_PROPERTY_BLOCKING, !is("epoll")) != SMTP_OK ||
         /* The sink's certificate is made anew at each start; the other programs do not check it either. */
         SmtpSetInteger(client, SMTP_PROPERTY_INSECURE_SKIP_VERIFY, 1) != SMTP_OK) {
@@ -134,6 +137,46 @@ static int send_many(SmtpClient *client, long count)
     return 1;
 }
 
+#ifdef SMTP_PROPERTY_BATCH_MODE
+static const long MOST_IN_A_BATCH = 1000;
+
+static int add(SmtpBatch *batch)
+{
+    if (job.message == NULL) {
+        return SmtpBatchAddFile(batch, SENDER, job.list, job.file) == SMTP_OK;
+    }
+    return SmtpBatchAdd(batch, SENDER, job.list, job.message, job.length) == SMTP_OK;
+}
+
+/* The result is that of the first message that the server has not accepted. */
+static int send_batches(SmtpClient *client, long count)
+{
+    SmtpBatch *batch = SmtpBatchCreate();
+    int fine = batch != NULL;
+    while (fine && count > 0) {
+        long added;
+        for (added = 0; fine && added < MOST_IN_A_BATCH && count > 0; added++, count--) {
+            fine = add(batch);
+        }
+        if (!fine) {
+            complain("a message was not added", NULL);
+        } else if (SmtpSendBatch(client, batch) != SMTP_OK) {
+            fine = complain("a batch was not sent", client);
+        }
+        fine = fine && SmtpBatchClear(batch) == SMTP_OK;
+    }
+    SmtpBatchRelease(batch);
+    return fine;
+}
+#else
+static int send_batches(SmtpClient *client, long count)
+{
+    (void)client;
+    fprintf(stderr, "ours: this library has no batches for %ld messages\n", count);
+    return 0;
+}
+#endif
+
 /* How many of the messages this connection sends. */
 static long share(long connection)
 {
@@ -148,7 +191,10 @@ static void *run_connection(void *number)
     if (fine && begin_connection(client) != SMTP_OK) {
         fine = complain("no connection", client);
     }
-    fine = fine && send_many(client, share((long)(intptr_t)number));
+    if (fine) {
+        long count = share((long)(intptr_t)number);
+        fine = is("batch") || is("batchbdat") ? send_batches(client, count) : send_many(client, count);
+    }
     if (fine && SmtpDisconnect(client) != SMTP_OK) {
         fine = complain("no orderly end", client);
     }
@@ -421,7 +467,7 @@ int main(int count, char **words)
     int fine;
     if (!read_options(count, words)) {
         fputs("Usage: ours -H HOST -p PORT -n MESSAGES -c CONNECTIONS -r RECIPIENTS\n"
-              "            -t none|starttls|implicit -f FILE [-m data|bdat|thr|file|memory|epoll]\n",
+              "            -t none|starttls|implicit -f FILE [-m data|bdat|thr|file|memory|batch|batchbdat|epoll]\n",
               stderr);
         return 2;
     }

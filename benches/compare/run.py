@@ -31,12 +31,13 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 FIGURES = HERE / "results" / "figures.json"
+OURS = ["ours", "ours:bdat", "ours:batch", "ours:batchbdat"]
 OTHERS = ["libcurl", "libesmtp", "smtp-source", "lettre", "smtplib"]
 
 # The scenarios, with who takes part: what has not been built is left out by the harness.
 SCENARIOS = {
-    "a": ["limit:data2", "limit:bdat1", "limit:data1", "limit:bdatw", "ours", "ours:bdat", *OTHERS],
-    "b": ["limit:data2", "limit:bdat1", "limit:data1", "limit:bdatw", "limit-rustls:ring", "ours", "ours:bdat", *OTHERS],
+    "a": ["limit:data2", "limit:bdat1", "limit:data1", "limit:bdatw", *OURS, *OTHERS],
+    "b": ["limit:data2", "limit:bdat1", "limit:data1", "limit:bdatw", "limit-rustls:ring", *OURS, *OTHERS],
     "c": ["limit:data2", "limit:bdat1", "ours", "ours:bdat", *OTHERS],
     "d": ["limit:data2", "limit-rustls:ring", "ours", *OTHERS],
     "e": ["limit:data2", "limit:bdat1", "ours", "ours:bdat", *OTHERS],
@@ -106,6 +107,8 @@ def load(path):
             "ours:memory": (ours + ["-m", "memory"], 1, "n", ""),
         }
     )
+    if "SmtpSendBatch(" in (ROOT / "include" / "smtpclient.h").read_text():
+        module.PEERS.update({f"ours:{name}": (ours + ["-m", name], 1, "n", "") for name in ("batch", "batchbdat")})
     return module
 
 

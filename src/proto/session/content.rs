@@ -31,7 +31,9 @@ impl Session {
         }
         if let Some(left) = self.mail.left {
             let from = self.out.end();
-            if self.mail.envelope.is_binary() {
+            // What the stuffer would make of the last piece depends on those before, which
+            // may have gone past it.
+            if self.mail.envelope.is_binary() || self.goes_as_is() {
                 self.out.buffer().extend_from_slice(piece);
             } else {
                 self.mail.stuffer.push(piece, self.out.buffer());
@@ -93,11 +95,15 @@ impl Session {
     /// queued goes first.
     #[must_use]
     pub fn passable(&self) -> u64 {
-        let as_is = self.mail.envelope.measure().is_some_and(|measure| measure.as_is);
         match self.mail.left {
-            Some(left) if as_is && self.state == State::Content && !self.trace.wants_records() => left,
+            Some(left) if self.goes_as_is() && self.state == State::Content && !self.trace.wants_records() => left,
             _ => 0,
         }
+    }
+
+    /// Whether the content was looked at and has nothing to repair.
+    fn goes_as_is(&self) -> bool {
+        self.mail.envelope.measure().is_some_and(|measure| measure.as_is)
     }
 
     /// Takes note that so many octets of the content were given to the stream.
