@@ -14,6 +14,7 @@ the cause, the server's own words and what to do.
 
 from __future__ import annotations
 
+from ._asyncio import AsyncClient
 from ._client import (
     ALL_EVENTS,
     Client,
@@ -175,6 +176,7 @@ LIBRARY_VERSION: str = library.SmtpGetVersion().decode("ascii")
 __all__ = [
     "ALL_EVENTS",
     "ArgumentError",
+    "AsyncClient",
     "AUTH_ANONYMOUS",
     "AUTH_AUTOMATIC",
     "CHUNKING_ALWAYS",
