@@ -723,3 +723,24 @@ fn a_descriptor_keeps_its_number_until_it_is_asked_for_again() {
     assert!(changes > 0, "the look-up has another one than the connection");
     server_is_left(client, server);
 }
+
+/// Some loops, such as libuv's, change the mode of what they wait on.
+#[test]
+fn a_call_waits_whatever_a_loop_has_made_of_the_socket() {
+    let waiting = vec![expect("NOOP\r\n"), Step::Pause(50), send("250 two\r\n")];
+    let (client, server) = connected([vec![expect("NOOP\r\n"), Step::Gate, send("250 one\r\n")], waiting].concat());
+    assert_eq!(SmtpNoop(client.0), SMTP_PENDING);
+    let descriptor = i32::try_from(client.poll_info().expect("pending").descriptor).expect("a descriptor");
+    // SAFETY: flags of an open descriptor.
+    let flags = |set: i32| unsafe {
+        libc::fcntl(descriptor, libc::F_SETFL, libc::fcntl(descriptor, libc::F_GETFL) | set);
+        libc::fcntl(descriptor, libc::F_GETFL) & libc::O_NONBLOCK
+    };
+    assert_ne!(flags(libc::O_NONBLOCK), 0);
+    server.go_on();
+    assert_eq!(client.settle(SMTP_PENDING), 0);
+    client.set(Property::Blocking, 1);
+    assert_eq!(SmtpNoop(client.0), 0);
+    assert_eq!(flags(0), 0, "else it would have asked without a pause");
+    server_is_left(client, server);
+}

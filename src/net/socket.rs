@@ -111,17 +111,6 @@ impl Socket {
         }
     }
 
-    /// To be called once when the connection is made.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    pub fn establish(&self) -> io::Result<()> {
-        // Sends and hurried receives ask not to wait one by one; a patient
-        // receive needs a socket that waits.
-        self.inner.set_nonblocking(false)
-    }
-
     /// The socket, to be shut down by whoever cancels.
     #[must_use]
     pub fn shared(&self) -> Arc<socket2::Socket> {
@@ -180,6 +169,16 @@ impl Socket {
             io::ErrorKind::Interrupted | io::ErrorKind::TimedOut => io::ErrorKind::WouldBlock.into(),
             _ => error,
         })
+    }
+
+    /// Makes it one that waits, for a patient receive: sends and hurried receives ask
+    /// not to wait one by one.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn let_wait(&self) -> io::Result<()> {
+        self.inner.set_nonblocking(false)
     }
 
     /// Sets the receive time-out, if the present one will not do. Any that is

@@ -22,6 +22,8 @@ pub struct Stream {
     tls: Option<Box<Tls>>,
     input: Input,
     ended: bool,
+    /// The socket never waits: as it was made, or as an event loop may have made it.
+    hurried: bool,
 }
 
 /// How an attempt to receive ended.
@@ -37,16 +39,7 @@ impl Stream {
     /// A stream in the clear.
     #[must_use]
     pub fn new(socket: Socket) -> Self {
-        Self { socket, tls: None, input: Input::default(), ended: false }
-    }
-
-    /// To be called once when the connection is made.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    pub fn establish(&self) -> io::Result<()> {
-        self.socket.establish()
+        Self { socket, tls: None, input: Input::default(), ended: false, hurried: true }
     }
 
     /// Whether TLS was begun.
@@ -120,6 +113,9 @@ impl Stream {
     ///
     /// When the connection is broken.
     pub fn receive_patiently(&mut self, millis: Option<u32>) -> Result<Received> {
+        if std::mem::take(&mut self.hurried) {
+            self.socket.let_wait().map_err(|error| wire_error(&error, Phase::Idle))?;
+        }
         self.receive_with(|socket, buffer| socket.receive_patiently(buffer, millis))
     }
 
@@ -145,6 +141,11 @@ impl Stream {
     pub fn watch(&self, write: bool) -> Watch {
         let unsent = self.tls.as_ref().is_some_and(|tls| tls.has_unsent());
         Watch { socket: self.socket.raw(), read: true, write: write || unsent }
+    }
+
+    /// Takes note that an event loop of somebody else's is told of the socket.
+    pub fn lend(&mut self) {
+        self.hurried = true;
     }
 
     /// The socket, to be shut down by whoever cancels.

@@ -33,7 +33,8 @@ impl Connection {
     /// If the process has no descriptors left.
     pub fn waiting(&mut self) -> Result<(Watch, Held, Option<Moment>)> {
         let deadline = self.deadline();
-        if let Stage::Talking(talk) = &self.stage {
+        if let Stage::Talking(talk) = &mut self.stage {
+            talk.stream.lend();
             let watch = talk.stream.watch(talk.session.want() == Want::Write);
             return Ok((watch, Held::Socket(talk.stream.shared_socket()), deadline));
         }
