@@ -331,6 +331,7 @@ impl Connection {
     }
 
     fn talk(&mut self, peer: Peer, stream: Stream, observer: &mut dyn Observer) -> Result<()> {
+        stream.establish().map_err(|error| wire_error(&error, Phase::Connect))?;
         self.canceller.set_target(Some(Target::Socket(stream.shared_socket())));
         self.waker = None;
         self.gathering = None;

@@ -111,6 +111,17 @@ impl Socket {
         }
     }
 
+    /// To be called once when the connection is made.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn establish(&self) -> io::Result<()> {
+        // Sends and hurried receives ask not to wait one by one; a patient
+        // receive needs a socket that waits.
+        self.inner.set_nonblocking(false)
+    }
+
     /// The socket, to be shut down by whoever cancels.
     #[must_use]
     pub fn shared(&self) -> Arc<socket2::Socket> {
@@ -171,13 +182,12 @@ impl Socket {
         })
     }
 
-    /// Makes it one that waits, for a patient receive: sends and hurried receives ask
-    /// not to wait one by one.
+    /// Makes it one that waits again, whatever an event loop has made of it.
     ///
     /// # Errors
     ///
     /// What the system says.
-    pub fn let_wait(&self) -> io::Result<()> {
+    pub fn take_back(&self) -> io::Result<()> {
         self.inner.set_nonblocking(false)
     }
 

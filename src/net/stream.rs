@@ -22,8 +22,8 @@ pub struct Stream {
     tls: Option<Box<Tls>>,
     input: Input,
     ended: bool,
-    /// The socket never waits: as it was made, or as an event loop may have made it.
-    hurried: bool,
+    /// An event loop waits on the socket, and may have made it one that never waits.
+    lent: bool,
 }
 
 /// How an attempt to receive ended.
@@ -39,7 +39,16 @@ impl Stream {
     /// A stream in the clear.
     #[must_use]
     pub fn new(socket: Socket) -> Self {
-        Self { socket, tls: None, input: Input::default(), ended: false, hurried: true }
+        Self { socket, tls: None, input: Input::default(), ended: false, lent: false }
+    }
+
+    /// To be called once when the connection is made.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn establish(&self) -> io::Result<()> {
+        self.socket.establish()
     }
 
     /// Whether TLS was begun.
@@ -113,8 +122,8 @@ impl Stream {
     ///
     /// When the connection is broken.
     pub fn receive_patiently(&mut self, millis: Option<u32>) -> Result<Received> {
-        if std::mem::take(&mut self.hurried) {
-            self.socket.let_wait().map_err(|error| wire_error(&error, Phase::Idle))?;
+        if std::mem::take(&mut self.lent) {
+            self.socket.take_back().map_err(|error| wire_error(&error, Phase::Idle))?;
         }
         self.receive_with(|socket, buffer| socket.receive_patiently(buffer, millis))
     }
@@ -145,7 +154,7 @@ impl Stream {
 
     /// Takes note that an event loop of somebody else's is told of the socket.
     pub fn lend(&mut self) {
-        self.hurried = true;
+        self.lent = true;
     }
 
     /// The socket, to be shut down by whoever cancels.
