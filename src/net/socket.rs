@@ -212,6 +212,15 @@ impl Socket {
         })
     }
 
+    /// Makes it one that waits again, whatever an event loop has made of it.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn take_back(&self) -> io::Result<()> {
+        self.inner.set_nonblocking(false)
+    }
+
     /// Sets the receive time-out, if the present one will not do. Any that is
     /// not longer than asked does, as the caller asks again; so a session with
     /// limits of all lengths settles on one and spends no more calls on it.

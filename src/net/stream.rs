@@ -21,6 +21,8 @@ pub struct Stream {
     ended: bool,
     /// As far as is known, the system sends files by itself.
     sends_files: bool,
+    /// An event loop waits on the socket, and may have made it one that never waits.
+    lent: bool,
 }
 
 /// How an attempt to receive ended.
@@ -36,7 +38,7 @@ impl Stream {
     /// A stream in the clear.
     #[must_use]
     pub fn new(socket: Socket) -> Self {
-        Self { socket, tls: None, input: Input::default(), ended: false, sends_files: true }
+        Self { socket, tls: None, input: Input::default(), ended: false, sends_files: true, lent: false }
     }
 
     /// To be called once when the connection is made.
@@ -144,6 +146,9 @@ impl Stream {
     ///
     /// When the connection is broken.
     pub fn receive_patiently(&mut self, millis: Option<u32>) -> Result<Received> {
+        if std::mem::take(&mut self.lent) {
+            self.socket.take_back().map_err(|error| wire_error(&error, Phase::Idle))?;
+        }
         self.receive_with(|socket, buffer| socket.receive_patiently(buffer, millis))
     }
 
@@ -174,6 +179,11 @@ impl Stream {
     pub fn watch(&self, write: bool) -> Watch {
         let unsent = self.tls.as_ref().is_some_and(|tls| tls.has_unsent());
         Watch { socket: self.socket.raw(), read: true, write: write || unsent }
+    }
+
+    /// Takes note that an event loop of somebody else's is told of the socket.
+    pub fn lend(&mut self) {
+        self.lent = true;
     }
 
     /// The socket, to be shut down by whoever cancels.

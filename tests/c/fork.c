@@ -28,6 +28,10 @@ static void inherited_handle(SmtpClient *client)
     char buffer[16] = "untouched";
     size_t length = 77;
     int64_t value = 77;
+    SmtpPollInfo info = {sizeof(SmtpPollInfo), 77, 77, 77};
+    CHECK_SAME(SmtpProcess(client), expected);
+    CHECK_SAME(SmtpGetPollInfo(client, &info), expected);
+    CHECK_SAME(info.descriptor, 77);
     CHECK_SAME(SmtpConnect(client, HOST, 9, 1000, 0), expected);
     CHECK_SAME(SmtpAuthenticate(client, "user", "password"), expected);
     CHECK_SAME(SmtpSendMessage(client, SENDER, RECIPIENT, MESSAGE, SMTP_NUL_TERMINATED), expected);
@@ -111,6 +115,39 @@ static void fork_in_a_session(void)
     CHECK_SAME(SmtpClientRelease(idle), 0);
 }
 
+/* An operation that is pending is the parent's, and is not disturbed. */
+static void fork_while_pending(void)
+{
+    static const struct action script[] = {HELLO, EXPECT("NOOP\r\n"), STALL, SEND(OK), TRANSACTION, GOODBYE, EXPECT_END,
+                                           END};
+    struct server server;
+    SmtpPollInfo info = {sizeof(SmtpPollInfo), 0, 0, 0};
+    SmtpClient *client = new_client(), *idle = new_client();
+    struct pollfd fd;
+    int32_t result;
+    server_start(&server, script);
+    CHECK_SAME(connect_to(client, &server), 0);
+    CHECK_SAME(SmtpSetInteger(client, SMTP_PROPERTY_BLOCKING, 0), 0);
+    CHECK_SAME(SmtpNoop(client), SMTP_PENDING);
+    server_await_stall(&server, 1);
+    run_child(client, idle);
+    server_go(&server);
+    do {
+        CHECK_SAME(SmtpGetPollInfo(client, &info), SMTP_PENDING);
+        fd.fd = (int)info.descriptor;
+        fd.events = POLLIN;
+        CHECK_SAME(poll(&fd, 1, (int)info.timeout_ms), 1);
+        result = SmtpProcess(client);
+    } while (result == SMTP_PENDING);
+    CHECK_SAME(result, 0);
+    CHECK_SAME(SmtpSetInteger(client, SMTP_PROPERTY_BLOCKING, 1), 0);
+    CHECK_SAME(send_test_message(client), 0);
+    CHECK_SAME(SmtpDisconnect(client), 0);
+    CHECK(server_finish(&server));
+    CHECK_SAME(SmtpClientRelease(client), 0);
+    CHECK_SAME(SmtpClientRelease(idle), 0);
+}
+
 /* The child of a child, and a client that is as old as the child. */
 static void fork_twice(void)
 {
@@ -176,6 +213,7 @@ int main(void)
 {
     check_begin();
     RUN(fork_in_a_session);
+    RUN(fork_while_pending);
     RUN(fork_twice);
     RUN(fork_with_a_message);
     return check_end();

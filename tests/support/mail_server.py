@@ -106,11 +106,13 @@ async def serve(directory, kind):
     # auth_require_tls is aiosmtpd's word for STARTTLS only: on the port that
     # has TLS from the start it would keep AUTH off for ever.
     servers = {
-        "plain": await loop.create_server(engine(auth_require_tls=False), HOST, 0),
+        "plain": await loop.create_server(engine(auth_require_tls=False), HOST, 0, backlog=1024),
         "starttls": await loop.create_server(
-            engine(tls_context=context, require_starttls=True, auth_required=True), HOST, 0
+            engine(tls_context=context, require_starttls=True, auth_required=True), HOST, 0, backlog=1024
         ),
-        "tls": await loop.create_server(engine(auth_required=True, auth_require_tls=False), HOST, 0, ssl=context),
+        "tls": await loop.create_server(
+            engine(auth_required=True, auth_require_tls=False), HOST, 0, backlog=1024, ssl=context
+        ),
     }
     facts = {
         "name": "mail_server",

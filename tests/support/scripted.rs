@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -26,12 +27,17 @@ pub enum Step {
     Accept,
     /// Wait so many milliseconds.
     Pause(u64),
+    /// Wait for [`Scripted::go_on`].
+    Gate,
+    /// Take whatever comes until the client closes.
+    Drain,
 }
 
 /// A running server.
 pub struct Scripted {
     pub port: u16,
     thread: JoinHandle<Result<(), String>>,
+    gate: Sender<()>,
 }
 
 impl Scripted {
@@ -40,20 +46,27 @@ impl Scripted {
     pub fn start(script: Vec<Step>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
+        let (gate, opened) = channel();
         let thread = std::thread::spawn(move || {
             let (stream, _) = listener.accept().map_err(|error| error.to_string())?;
-            play(&listener, stream, &script)
+            play(&listener, stream, &script, &opened)
         });
-        Self { port, thread }
+        Self { port, thread, gate }
+    }
+
+    /// Opens the next gate.
+    pub fn go_on(&self) {
+        let _ = self.gate.send(());
     }
 
     /// What did not go as scripted.
     pub fn finish(self) -> Result<(), String> {
+        drop(self.gate);
         self.thread.join().unwrap()
     }
 }
 
-fn play(listener: &TcpListener, mut stream: TcpStream, script: &[Step]) -> Result<(), String> {
+fn play(listener: &TcpListener, mut stream: TcpStream, script: &[Step], gate: &Receiver<()>) -> Result<(), String> {
     prepare(&stream);
     for (number, step) in script.iter().enumerate() {
         match step {
@@ -91,6 +104,8 @@ fn play(listener: &TcpListener, mut stream: TcpStream, script: &[Step]) -> Resul
             // The client may have hung up already; what it made of it is what counts.
             Step::Send(octets) => drop(stream.write_all(octets)),
             Step::Pause(millis) => std::thread::sleep(Duration::from_millis(*millis)),
+            Step::Gate => drop(gate.recv()),
+            Step::Drain => drop(std::io::copy(&mut stream, &mut std::io::sink())),
             Step::Reset => {
                 socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
                 return Ok(());

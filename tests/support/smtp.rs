@@ -348,6 +348,10 @@ impl Smtp {
         }
     }
 
+    pub fn cancel(&self) {
+        assert_eq!(SmtpCancel(self.0), 0);
+    }
+
     fn outcome(&self, code: i32) -> Result<(), Failure> {
         let code = self.settle(code);
         if code == 0 {
@@ -377,7 +381,7 @@ fn c(text: &str) -> CString {
     CString::new(text).unwrap()
 }
 
-fn wait(info: &SmtpPollInfo) {
+pub fn wait(info: &SmtpPollInfo) {
     let events = if info.events & SMTP_POLL_READ != 0 { libc::POLLIN } else { 0 }
         | if info.events & SMTP_POLL_WRITE != 0 { libc::POLLOUT } else { 0 };
     assert_ne!(events, 0, "nothing to wait for: {info:?}");

@@ -14,6 +14,7 @@ the cause, the server's own words and what to do.
 
 from __future__ import annotations
 
+from ._asyncio import AsyncClient
 from ._batch import Batch, BatchMessage, BatchResult
 from ._client import (
     ALL_EVENTS,
@@ -194,6 +195,7 @@ LIBRARY_VERSION: str = library.SmtpGetVersion().decode("ascii")
 __all__ = [
     "ALL_EVENTS",
     "ArgumentError",
+    "AsyncClient",
     "AUTH_ANONYMOUS",
     "AUTH_AUTOMATIC",
     "BATCH_MODE_IN_FLIGHT",

@@ -1197,8 +1197,9 @@ class Client:
 
     def close(self) -> None:
         """Releases the client; a connection is closed without QUIT. May be called again."""
-        self._is_closed = True
         result = library.SmtpClientRelease(self._handle)
+        # From within its own callback it is not released.
+        self._is_closed = result != CODES["SMTP_ERROR_REENTRANT"]
         # The handle is kept: the library knows it as one that was released, and says so.
         if result < 0 and result not in (CODES["SMTP_ERROR_INVALID_HANDLE"], CODES["SMTP_ERROR_FORKED"]):
             raise self._error(result)

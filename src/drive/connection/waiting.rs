@@ -45,7 +45,8 @@ impl Connection {
     /// If the process has no descriptors left.
     pub fn waiting(&mut self) -> Result<(Watch, Held, Option<Moment>)> {
         let deadline = self.deadline();
-        if let Stage::Talking(talk) = &self.stage {
+        if let Stage::Talking(talk) = &mut self.stage {
+            talk.stream.lend();
             return Ok((talk.watch(), Held::Socket(talk.stream.shared_socket()), deadline));
         }
         let watches = self.watches();
