@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Each layer with those that it may use.
-const LAYERS: [(&str, &[&str]); 7] = [
-    ("ffi", &["client", "error", "proto"]),
+const LAYERS: [(&str, &[&str]); 8] = [
+    ("ffi", &["client", "message", "error", "proto"]),
+    ("message", &["drive", "net", "proto", "error"]),
     ("client", &["drive", "net", "proxy", "proto", "error"]),
     ("drive", &["net", "proxy", "proto", "error"]),
     ("net", &["proto", "error"]),
@@ -98,7 +99,7 @@ fn the_protocol_knows_no_sockets_clock_or_threads() {
 
 #[test]
 fn the_operating_system_is_named_in_net_alone() {
-    for layer in ["proto", "proxy", "error", "client", "drive", "ffi"] {
+    for layer in ["proto", "proxy", "error", "message", "client", "drive", "ffi"] {
         for (path, text) in sources(&source_folder().join(layer)) {
             let code = code(&text);
             for name in ["std::os::", "libc::", "cfg(unix)", "cfg(windows)", "target_os"] {

@@ -231,6 +231,18 @@ codes! {
     LINE_END 0x501B Caller
         "the message has a line end that is not CRLF"
         "Write every line end as CRLF, or clear SMTP_PROPERTY_STRICT_LINE_ENDS to have them repaired.";
+    DKIM_KEY 0x5040 Caller
+        "the DKIM key cannot be used"
+        "Give an RSA key of 2048 to 4096 bits or an Ed25519 key, in PEM form or as the path of a file with it.";
+    DKIM_SETTING 0x5041 Caller
+        "a setting of the DKIM signature is not allowed"
+        "Correct the domain, selector or option that the message names.";
+    DKIM_HEADER 0x5042 Caller
+        "the message's header cannot be signed"
+        "Mend the header; SmtpCheckMessage finds what is wrong with it.";
+    DKIM_SOURCE 0x5043 Caller
+        "the message cannot be read twice, as signing needs it"
+        "Send it from memory or from a file that nobody changes, not from a reader.";
     SERVER_CLOSING 0x5101 Server
         "the server is closing the connection (421)"
         "Connect again later.";
