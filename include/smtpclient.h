@@ -719,6 +719,219 @@
 
 /** @} */
 
+/** @name SMTP_CHECK
+ *  What SmtpCheckMessage finds.
+ *  @{ */
+
+/**
+ * The message is larger than the limit.
+ */
+#define SMTP_CHECK_OVERSIZE 1
+
+/**
+ * A NUL octet, which servers drop or refuse.
+ */
+#define SMTP_CHECK_NUL 2
+
+/**
+ * A line ends with a CR or LF alone; it becomes CRLF when it is sent.
+ */
+#define SMTP_CHECK_BARE_LINE_END 3
+
+/**
+ * A line has more than 998 octets, which servers cut or refuse.
+ */
+#define SMTP_CHECK_LINE_TOO_LONG 4
+
+/**
+ * A line has more than 78 characters.
+ */
+#define SMTP_CHECK_LINE_LONG 5
+
+/**
+ * A part has octets beyond ASCII and says so: it needs a server with 8BITMIME.
+ */
+#define SMTP_CHECK_EIGHT_BIT 6
+
+/**
+ * Octets beyond ASCII where the transfer encoding does not allow them.
+ */
+#define SMTP_CHECK_EIGHT_BIT_UNDECLARED 7
+
+/**
+ * A header field has characters beyond ASCII: it needs a server with SMTPUTF8.
+ */
+#define SMTP_CHECK_HEADER_EIGHT_BIT 8
+
+/**
+ * A header field has octets that are not UTF-8.
+ */
+#define SMTP_CHECK_HEADER_CHARSET 9
+
+/**
+ * A line of the header is no field.
+ */
+#define SMTP_CHECK_HEADER_LINE 10
+
+/**
+ * The name of a field is empty, or has a character that may not be there.
+ */
+#define SMTP_CHECK_HEADER_NAME 11
+
+/**
+ * A field that a message should have is not there.
+ */
+#define SMTP_CHECK_HEADER_MISSING 12
+
+/**
+ * A field that may be there once is there again.
+ */
+#define SMTP_CHECK_HEADER_REPEATED 13
+
+/**
+ * A field that needs a value has none.
+ */
+#define SMTP_CHECK_HEADER_EMPTY 14
+
+/**
+ * A field is too long to be looked at; many servers refuse it.
+ */
+#define SMTP_CHECK_HEADER_LONG 15
+
+/**
+ * It looks as if somebody had put a header field in by way of a value.
+ */
+#define SMTP_CHECK_INJECTION 16
+
+/**
+ * A continued line of a field has white space only; some take it for the header's end.
+ */
+#define SMTP_CHECK_BLANK_FOLD 17
+
+/**
+ * An address is not valid.
+ */
+#define SMTP_CHECK_ADDRESS 18
+
+/**
+ * An address mixes scripts, or could be taken for another in Latin letters.
+ */
+#define SMTP_CHECK_LOOK_ALIKE 19
+
+/**
+ * A name or an address has characters that cannot be seen, or that turn the direction of
+ * writing.
+ */
+#define SMTP_CHECK_INVISIBLE 20
+
+/**
+ * The name before an address looks like another address.
+ */
+#define SMTP_CHECK_NAME_IS_ADDRESS 21
+
+/**
+ * Several authors, and no Sender field that says who sent it.
+ */
+#define SMTP_CHECK_SENDER_MISSING 22
+
+/**
+ * The Date field has no valid date.
+ */
+#define SMTP_CHECK_DATE 23
+
+/**
+ * The Message-ID field has no valid identifier.
+ */
+#define SMTP_CHECK_MESSAGE_ID 24
+
+/**
+ * A Bcc field, which would show the others to whoever reads the source.
+ */
+#define SMTP_CHECK_BCC 25
+
+/**
+ * A field that servers put in: the message was delivered or signed before.
+ */
+#define SMTP_CHECK_LEFTOVER 26
+
+/**
+ * A text part has no text.
+ */
+#define SMTP_CHECK_TEXT_EMPTY 27
+
+/**
+ * The Content-Type field cannot be read.
+ */
+#define SMTP_CHECK_CONTENT_TYPE 28
+
+/**
+ * A multipart type has no boundary, or one that may not be.
+ */
+#define SMTP_CHECK_BOUNDARY_MISSING 29
+
+/**
+ * The boundary of a multipart type never comes.
+ */
+#define SMTP_CHECK_BOUNDARY_UNUSED 30
+
+/**
+ * A multipart type does not end.
+ */
+#define SMTP_CHECK_BOUNDARY_OPEN 31
+
+/**
+ * The Content-Transfer-Encoding is not known, or not allowed for this type.
+ */
+#define SMTP_CHECK_TRANSFER_ENCODING 32
+
+/**
+ * A part is not what its transfer encoding says.
+ */
+#define SMTP_CHECK_ENCODED_BODY 33
+
+/**
+ * A part is binary: it needs a server with BINARYMIME and CHUNKING.
+ */
+#define SMTP_CHECK_BINARY 34
+
+/**
+ * Text beyond ASCII whose charset is not said, or is said to be ASCII.
+ */
+#define SMTP_CHECK_CHARSET 35
+
+/**
+ * List-Unsubscribe-Post without an https address in List-Unsubscribe (RFC 8058).
+ */
+#define SMTP_CHECK_UNSUBSCRIBE 36
+
+/**
+ * Parts within parts deeper than is looked at.
+ */
+#define SMTP_CHECK_TOO_DEEP 37
+
+/** @} */
+
+/** @name SMTP_SEVERITY
+ *  How bad a finding of SmtpCheckMessage is.
+ *  @{ */
+
+/**
+ * Worth knowing.
+ */
+#define SMTP_SEVERITY_HINT 1
+
+/**
+ * Some servers or readers take it amiss.
+ */
+#define SMTP_SEVERITY_WARNING 2
+
+/**
+ * Against the standards, or refused by many servers.
+ */
+#define SMTP_SEVERITY_ERROR 3
+
+/** @} */
+
 /** @name SMTP_CLASS
  *  Values of SMTP_PROPERTY_ERROR_CLASS: who has to act.
  *  @{ */
@@ -1703,8 +1916,8 @@
 #define SMTP_ERROR_INVALID_PARAMETER ((int32_t)(-2147211482))  /* 0x80042726 */
 
 /**
- * The handle is not a live client. Use the handle that SmtpClientCreate returned, and never
- * after SmtpClientRelease.
+ * The handle is not a live one of its type. Use the handle that the function that creates them
+ * returned, and never after its release.
  */
 #define SMTP_ERROR_INVALID_HANDLE ((int32_t)(-2147211466))  /* 0x80042736 */
 
@@ -1922,6 +2135,30 @@
  * SMTP_PROPERTY_STRICT_LINE_ENDS to have them repaired.
  */
 #define SMTP_ERROR_LINE_END ((int32_t)(-2147200997))  /* 0x8004501B */
+
+/**
+ * The DKIM key cannot be used. Give an RSA key of 2048 to 4096 bits or an Ed25519 key, in PEM
+ * form or as the path of a file with it.
+ */
+#define SMTP_ERROR_DKIM_KEY ((int32_t)(-2147200960))  /* 0x80045040 */
+
+/**
+ * A setting of the DKIM signature is not allowed. Correct the domain, selector or option that
+ * the message names.
+ */
+#define SMTP_ERROR_DKIM_SETTING ((int32_t)(-2147200959))  /* 0x80045041 */
+
+/**
+ * The message's header cannot be signed. Mend the header; SmtpCheckMessage finds what is wrong
+ * with it.
+ */
+#define SMTP_ERROR_DKIM_HEADER ((int32_t)(-2147200958))  /* 0x80045042 */
+
+/**
+ * The message cannot be read twice, as signing needs it. Send it from memory or from a file
+ * that nobody changes, not from a reader.
+ */
+#define SMTP_ERROR_DKIM_SOURCE ((int32_t)(-2147200957))  /* 0x80045043 */
 
 /**
  * The server is closing the connection (421). Connect again later.
@@ -3437,6 +3674,115 @@ int32_t SmtpSetDeliveryOptions(struct SmtpClient *client, uint32_t options);
  * Threads: any; the environment variable TZ is read. Since 0.1.
  */
 int32_t SmtpGetCurrentDate(char *buffer, size_t capacity, size_t *length);
+
+/**
+ * Looks for what is wrong with a message in memory, without a connection: missing and
+ * repeated fields, bad addresses and look-alikes, traces of header injection, lines and
+ * octets that servers refuse, parts that are not what they say.
+ *
+ * @param message   the message, its header included; it may be NULL if length is 0
+ * @param length    its length in octets, or SMTP_NUL_TERMINATED
+ * @param limit     the most octets that it may have, or 0
+ * @param buffer    room for the findings and a NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param written   set to the length of the whole text without its NUL; may be NULL
+ * @return 0, also if there are findings, or SMTP_ERROR_BUFFER_TOO_SMALL, SMTP_ERROR_NULL_POINTER
+ *
+ * The findings are one JSON object: the numbers "errors", "warnings", "hints" and "more" (how
+ * many there were beyond the 100 that are kept), and "findings", a list of objects with "code" and
+ * "name" (SMTP_CHECK_), "severity" (ERROR, WARNING or HINT), "line" (from 1, or 0), "part" (0 is the
+ * message's own header, parts follow as they begin), "count", "header", "what" and "remedy".
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpCheckMessage(const void *message,
+                         size_t length,
+                         uint64_t limit,
+                         char *buffer,
+                         size_t capacity,
+                         size_t *written);
+
+/**
+ * As SmtpCheckMessage, of a message in a file, of which little is in memory at a time.
+ *
+ * @param path      the path of the file
+ * @param limit     the most octets that it may have, or 0
+ * @param buffer    room for the findings and a NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param written   set to the length of the whole text without its NUL; may be NULL
+ * @return 0, also if there are findings, or SMTP_ERROR_FILE, SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpCheckFile(const char *path,
+                      uint64_t limit,
+                      char *buffer,
+                      size_t capacity,
+                      size_t *written);
+
+/**
+ * Makes a DKIM signature (RFC 6376) of a message in memory: the DKIM-Signature field that
+ * is to be put in front of it, with its line end.
+ *
+ * @param message   the message, its header included; line ends count as they are sent, as CRLF
+ * @param length    its length in octets, or SMTP_NUL_TERMINATED
+ * @param domain    the domain that signs, such as example.com
+ * @param selector  the name of the key in that domain's DNS
+ * @param key       an RSA key of 2048 to 4096 bits (rsa-sha256) or an Ed25519 key (ed25519-sha256):
+ *                  its text in PEM form, or the path of a file with it
+ * @param password  the password of the key; NULL if it is not encrypted
+ * @param options   tags as they stand in a signature, separated by semicolons; may be NULL. c: simple or
+ *                  relaxed for header and body, as in relaxed/simple (relaxed/relaxed); h: the
+ *                  fields to sign, separated by colons, a name as often as wanted; i: the
+ *                  identity; t: when it was made, in seconds, or none; x: until when it is
+ *                  good, or +seconds
+ * @param buffer    room for the field and a NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param written   set to the length of the field without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_DKIM_KEY, SMTP_ERROR_DKIM_SETTING, SMTP_ERROR_DKIM_HEADER, SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Without h, the usual fields are signed, and names are given once more than there are fields
+ * where nobody should put another in. 8192 octets are room enough for all but unusual fields.
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpSignMessage(const void *message,
+                        size_t length,
+                        const char *domain,
+                        const char *selector,
+                        const char *key,
+                        const char *password,
+                        const char *options,
+                        char *buffer,
+                        size_t capacity,
+                        size_t *written);
+
+/**
+ * As SmtpSignMessage, of a message in a file, of which little is in memory at a time.
+ *
+ * @param path      the path of the file
+ * @param domain    as for SmtpSignMessage
+ * @param selector  as for SmtpSignMessage
+ * @param key       as for SmtpSignMessage
+ * @param password  as for SmtpSignMessage
+ * @param options   as for SmtpSignMessage
+ * @param buffer    room for the field and a NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param written   set to the length of the field without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_FILE, SMTP_ERROR_DKIM_KEY, SMTP_ERROR_DKIM_SETTING, SMTP_ERROR_DKIM_HEADER,
+ *         SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpSignFile(const char *path,
+                     const char *domain,
+                     const char *selector,
+                     const char *key,
+                     const char *password,
+                     const char *options,
+                     char *buffer,
+                     size_t capacity,
+                     size_t *written);
 
 #ifdef __cplusplus
 }

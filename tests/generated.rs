@@ -10,6 +10,7 @@ use smtpclient::client::{
 };
 use smtpclient::error::{Class, Phase, TABLE as ERRORS};
 use smtpclient::ffi::{SMTP_ABI_VERSION, SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY};
+use smtpclient::message::check::{CHECKS, Severity};
 use smtpclient::net::certificate::CertificateStatus;
 use smtpclient::net::local::Family;
 use smtpclient::net::tls_settings::TlsVersion;
@@ -169,6 +170,19 @@ fn groups() -> Vec<Group> {
             "SMTP_STATUS_",
             "Values of SMTP_PROPERTY_STATE and SmtpGetStatus: what a client is doing.",
             STATES.iter().map(|(state, name, doc)| ((*name).to_owned(), *state as i64, (*doc).to_owned())).collect(),
+        ),
+        group(
+            "SMTP_CHECK_",
+            "What SmtpCheckMessage finds.",
+            CHECKS.iter().map(|(check, name, doc)| ((*name).to_owned(), *check as i64, (*doc).to_owned())).collect(),
+        ),
+        group(
+            "SMTP_SEVERITY_",
+            "How bad a finding of SmtpCheckMessage is.",
+            Severity::ALL
+                .iter()
+                .map(|(severity, doc)| (severity.name().to_owned(), *severity as i64, (*doc).to_owned()))
+                .collect(),
         ),
         group(
             "SMTP_CLASS_",
@@ -346,6 +360,8 @@ fn header() -> String {
         "state",
         "security",
         "setting",
+        "check",
+        "sign",
     ] {
         builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
     }

@@ -7,6 +7,7 @@
 
 mod capability;
 mod certificate;
+mod check;
 mod client;
 mod command;
 mod delivery;
@@ -19,6 +20,7 @@ mod recipient;
 mod security;
 mod send;
 mod setting;
+mod sign;
 mod state;
 mod stepwise;
 mod submit;
@@ -29,6 +31,7 @@ mod version;
 
 pub use capability::*;
 pub use certificate::*;
+pub use check::*;
 pub use client::*;
 pub use command::*;
 pub use delivery::*;
@@ -40,6 +43,7 @@ pub use recipient::*;
 pub use security::*;
 pub use send::*;
 pub use setting::*;
+pub use sign::*;
 pub use state::*;
 pub use stepwise::*;
 pub use submit::*;

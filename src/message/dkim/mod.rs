@@ -21,3 +21,41 @@ pub use key::SigningKey;
 pub use options::Settings;
 pub use signed::Signed;
 pub use signer::{Signature, Signer};
+
+use crate::drive::{File, Source as _};
+use crate::error::Result;
+use crate::net::clock::wall_millis;
+use std::sync::Arc;
+
+/// Signs a message in memory: gives the DKIM-Signature field to be put in front.
+///
+/// # Errors
+///
+/// `DKIM_HEADER` if its header cannot be signed.
+pub fn sign_octets(message: &[u8], signatures: &[Arc<Signature>]) -> Result<String> {
+    let mut signer = Signer::new(signatures);
+    signer.push(message)?;
+    signer.finish(now())
+}
+
+/// Signs a message in a file.
+///
+/// # Errors
+///
+/// `FILE` if it cannot be read, or `DKIM_HEADER` if its header cannot be signed.
+pub fn sign_file(path: &str, signatures: &[Arc<Signature>]) -> Result<String> {
+    let mut file = File::open(path)?;
+    let mut signer = Signer::new(signatures);
+    loop {
+        let piece = file.next()?;
+        if piece.is_empty() {
+            return signer.finish(now());
+        }
+        signer.push(piece)?;
+    }
+}
+
+/// The seconds since the beginning of 1970.
+fn now() -> u64 {
+    wall_millis() / 1000
+}
