@@ -10,6 +10,7 @@ use crate::proto::{Mailbox, to_ascii};
 pub(super) type Found = (Check, Severity, String);
 
 /// Looks at a list; gives how many addresses it has. Empty groups are allowed.
+#[inline(never)]
 pub(super) fn look(list: &str, found: &mut Vec<Found>) -> usize {
     let text = without_comments(list);
     let mut count = 0;
@@ -54,6 +55,7 @@ fn entries(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+#[inline(never)]
 fn look_at_one(entry: &str, found: &mut Vec<Found>) {
     let shown = quoted(entry.as_bytes());
     let (name, address) = match entry.rfind('<') {
@@ -99,6 +101,7 @@ fn is_unquoted(name: &str) -> bool {
 }
 
 /// What an address could be taken for.
+#[inline(never)]
 fn suspicious(address: &str) -> Option<String> {
     let (local, domain) = address.rsplit_once('@')?;
     let about_local = || suspicion(local).map(|what| format!("the part before the @ {what}"));

@@ -145,6 +145,7 @@ impl Checker {
         self.report
     }
 
+    #[inline(never)]
     fn add(&mut self, check: Check, severity: Severity, line: u64, header: &str, what: String) {
         self.add_found((check, severity, header.to_owned(), what, false), line);
     }
@@ -310,6 +311,7 @@ impl Checker {
         self.look_at_mime(&name, &value, line);
     }
 
+    #[inline(never)]
     fn look_at_mime(&mut self, name: &str, value: &str, line: u64) {
         if name.eq_ignore_ascii_case("Content-Type") && !std::mem::replace(&mut self.seen_type, true) {
             match media_type(value) {

@@ -3,6 +3,7 @@
 use super::injection::without_comments;
 
 /// Whether a text is a date, with what is obsolete but in use.
+#[inline(never)]
 pub(super) fn is_date(text: &str) -> bool {
     let text = without_comments(text);
     let mut words: Vec<&str> = text.split_ascii_whitespace().collect();

@@ -59,6 +59,7 @@ const LEFTOVERS: [(&str, Severity); 9] = [
 ];
 
 /// The name as the standards write it, if it is one of these.
+#[inline(never)]
 fn known(name: &str, names: &'static [&'static str]) -> Option<usize> {
     names.iter().position(|known| known.eq_ignore_ascii_case(name))
 }
@@ -81,7 +82,7 @@ impl Fields {
 
     /// Looks at a field.
     pub(super) fn look(&mut self, name: &str, value: &str, found: &mut Vec<Found>) {
-        let mut say = |check, severity, what: String| found.push((check, severity, name.to_owned(), what, false));
+        let mut say = |check, severity, what: String| say(found, check, severity, name, what);
         if let Some(at) = known(name, &ONCE) {
             self.counts[at] = self.counts[at].saturating_add(1);
             if self.counts[at] > 1 {
@@ -92,7 +93,7 @@ impl Fields {
             say(Check::Leftover, *severity, format!("{name} is a field that servers put in"));
         }
         let empty = value.trim().is_empty();
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        let is = |other: &str| is(name, other);
         if is("Bcc") {
             say(Check::Bcc, Severity::Warning, "the message has a Bcc field".to_owned());
         }
@@ -167,7 +168,18 @@ impl Fields {
     }
 }
 
+#[inline(never)]
+fn say(found: &mut Vec<Found>, check: Check, severity: Severity, name: &str, what: String) {
+    found.push((check, severity, name.to_owned(), what, false));
+}
+
+#[inline(never)]
+fn is(name: &str, other: &str) -> bool {
+    name.eq_ignore_ascii_case(other)
+}
+
 /// Whether a text is `<left@right>`, with comments.
+#[inline(never)]
 fn is_message_id(text: &str) -> bool {
     let text = super::injection::without_comments(text);
     let inner = text.trim().strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));

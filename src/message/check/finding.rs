@@ -1,5 +1,6 @@
 //! What is found: code, weight, place, and what to do.
 
+use crate::error::json_quoted;
 use std::fmt::Write as _;
 
 /// How many findings are kept; a message that is no message could have any number.
@@ -219,7 +220,6 @@ impl Report {
         out.push_str(",\"findings\":[");
         for (number, finding) in self.findings.iter().enumerate() {
             let comma = if number == 0 { "" } else { "," };
-            let quoted = |text: &str| serde_json::Value::from(text).to_string();
             // Writing to a string does not fail.
             let _ = write!(
                 out,
@@ -230,9 +230,9 @@ impl Report {
                 finding.line,
                 finding.part,
                 finding.count,
-                quoted(&finding.header),
-                quoted(&finding.what),
-                quoted(finding.check.remedy()),
+                json_quoted(&finding.header),
+                json_quoted(&finding.what),
+                json_quoted(finding.check.remedy()),
             );
         }
         out + "]}"
