@@ -2,7 +2,7 @@
 
 use super::options::Options;
 use super::settings::{Chunking, Settings};
-use crate::drive::Plan;
+use crate::drive::{Plan, Source};
 use crate::error::{Code, Error, Result};
 use crate::net::resolve::literal;
 use crate::proto::{Envelope, HostName, Mailbox, ReversePath, Security, split_list, to_ascii};
@@ -29,6 +29,19 @@ pub enum Content<'a> {
         size: Option<u64>,
         /// The function.
         read: &'a mut dyn FnMut(&mut [u8]) -> Result<usize>,
+    },
+    /// Made while it is sent, in lines that end with CRLF.
+    Source {
+        /// The length in octets, if it is known.
+        size: Option<u64>,
+        /// Whether it can be had more than once.
+        repeatable: bool,
+        /// Whether it has octets beyond ASCII.
+        eight_bit: bool,
+        /// Whether its header has such characters.
+        header_utf8: bool,
+        /// It.
+        source: &'a mut dyn Source,
     },
 }
 

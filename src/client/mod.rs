@@ -4,7 +4,6 @@ mod access;
 mod arguments;
 mod attach;
 mod core;
-mod date;
 mod event;
 mod extended;
 mod left_out;
@@ -26,9 +25,9 @@ mod turn;
 mod wishes;
 
 pub use self::core::Client;
+pub use crate::net::date::current_date;
 pub use access::Recipient;
 pub use arguments::{Arguments, Content};
-pub use date::current_date;
 pub use event::{Answer, EVENTS, Event, EventKind, Sink};
 pub use extended::{EXTENDED_OPTIONS, ExtendedOption};
 pub use live::{STATES, State, Transfer};

@@ -58,6 +58,14 @@ impl Client {
                 }
                 self.send_from(inner, &mut reader, size)
             }
+            Content::Source { size, repeatable, eight_bit, header_utf8, source } => {
+                inner.envelope.set_repeatable(repeatable);
+                inner.envelope.set_eight_bit(eight_bit);
+                if header_utf8 {
+                    inner.envelope.set_header_utf8(true);
+                }
+                self.send_from(inner, source, size)
+            }
         }
     }
 

@@ -73,6 +73,7 @@ impl Client {
                     result
                 }
                 Content::Reader { read, .. } => self.take_content(inner, &mut Reader::new(read), false),
+                Content::Source { source, .. } => self.take_content(inner, source, false),
             }
         })
     }

@@ -231,6 +231,30 @@ codes! {
     LINE_END 0x501B Caller
         "the message has a line end that is not CRLF"
         "Write every line end as CRLF, or clear SMTP_PROPERTY_STRICT_LINE_ENDS to have them repaired.";
+    HEADER 0x5030 Caller
+        "the header field cannot be written"
+        "Correct the name or the value that the message tells of.";
+    ATTACHMENT 0x5031 Caller
+        "the attachment cannot be used"
+        "Check the file, its name and its type; the message says which.";
+    NOT_FOUND 0x5032 Caller
+        "the message has no such header field or part"
+        "Ask for the number of them first; they count from 0.";
+    NOT_A_MESSAGE 0x5033 Caller
+        "what was to be loaded is not a message"
+        "Load header fields, an empty line and a body, as in an .eml file.";
+    WRITER 0x5034 Caller
+        "what was to be written could not be written"
+        "Look into the writer callback, or check the path and the room on the disk.";
+    NO_SENDER 0x5035 Caller
+        "the message does not say whom it is from"
+        "Set the header field From.";
+    NO_CONTENT 0x5036 Caller
+        "the part has no content of its own"
+        "Ask for the parts that are in it.";
+    LOADED_BODY 0x5037 Caller
+        "the body of a loaded message cannot be replaced"
+        "Empty the message with SmtpMessageClear, or compose another one.";
     DKIM_KEY 0x5040 Caller
         "the DKIM key cannot be used"
         "Give an RSA key of 2048 to 4096 bits or an Ed25519 key, in PEM form or as the path of a file with it.";
@@ -240,9 +264,9 @@ codes! {
     DKIM_HEADER 0x5042 Caller
         "the message's header cannot be signed"
         "Mend the header; SmtpCheckMessage finds what is wrong with it.";
-    DKIM_SOURCE 0x5043 Caller
-        "the message cannot be read twice, as signing needs it"
-        "Send it from memory or from a file that nobody changes, not from a reader.";
+    READ_ONCE 0x5043 Caller
+        "the message can be read only once, and checking or signing it takes one time more"
+        "Attach from memory or a file, or with a rewind function.";
     SERVER_CLOSING 0x5101 Server
         "the server is closing the connection (421)"
         "Connect again later.";

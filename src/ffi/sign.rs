@@ -1,6 +1,7 @@
 //! DKIM signatures.
 
-use super::entry::plain;
+use super::entry::{on_message, plain};
+use super::message::SmtpMessage;
 use super::text::{copy_out, octets, optional, required};
 use crate::error::Result;
 use crate::message::dkim::{Settings, Signature, SigningKey, sign_file, sign_octets};
@@ -122,5 +123,56 @@ pub unsafe extern "C" fn SmtpSignFile(
         let field = sign_file(path, &[signature])?;
         // SAFETY: as our caller promises.
         unsafe { copy_out(&field, buffer, capacity, written) }
+    })
+}
+
+/// Has a message signed with DKIM whenever it is sent or exported, besides other signatures.
+///
+/// It is read twice then: once to make the signatures, once to be sent; what is attached
+/// with a reader needs its rewind function. A loaded message is signed as it is sent, its
+/// header fields in the usual order.
+///
+/// @param message   the message
+/// @param domain    the domain that signs, such as example.com
+/// @param selector  the name of the key in that domain's DNS
+/// @param key       as for SmtpSignMessage; it is read now
+/// @param password  the password of the key; NULL if it is not encrypted
+/// @param options   as for SmtpSignMessage; may be NULL
+/// @return 0, or SMTP_ERROR_DKIM_KEY, SMTP_ERROR_DKIM_SETTING; the message is unchanged then
+///
+/// Threads: any. Since 0.1.
+///
+/// # Safety
+///
+/// The texts are null or NUL-terminated strings that live through the call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn SmtpMessageAddSignature(
+    message: *mut SmtpMessage,
+    domain: *const c_char,
+    selector: *const c_char,
+    key: *const c_char,
+    password: *const c_char,
+    options: *const c_char,
+) -> i32 {
+    on_message(message, |held| {
+        // SAFETY: as our caller promises.
+        let signature = unsafe { signature(domain, selector, key, password, options) }?;
+        held.lock().add_signature(signature);
+        Ok(0)
+    })
+}
+
+/// Has a message signed no more. SmtpMessageClear and the functions that load a message
+/// do that too.
+///
+/// @param message  the message
+/// @return 0, or an error code
+///
+/// Threads: any. Since 0.1.
+#[unsafe(no_mangle)]
+pub extern "C" fn SmtpMessageClearSignatures(message: *mut SmtpMessage) -> i32 {
+    on_message(message, |held| {
+        held.lock().clear_signatures();
+        Ok(0)
     })
 }

@@ -8,6 +8,7 @@ mod archive;
 pub mod canceller;
 pub mod certificate;
 pub mod clock;
+pub mod date;
 #[allow(unsafe_code)]
 pub mod gssapi;
 mod hybrid;

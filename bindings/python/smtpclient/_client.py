@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
+import email.policy
+import email.utils
 import itertools
 import math
 import os
@@ -10,6 +13,7 @@ import signal
 import socket
 import threading
 import weakref
+from email.message import EmailMessage
 from types import TracebackType
 from typing import (
     TYPE_CHECKING,
@@ -41,6 +45,7 @@ from ._library import (
     SmtpTransferStatus,
     library,
 )
+from ._message import Message, pop_raised
 from ._properties import (
     _Data,
     _Flag,
@@ -173,7 +178,7 @@ EventCallback = Callable[[Event], Optional[bool]]
 TokenCallback = Callable[[bool], str]
 TraceCallback = Callable[[TraceRecord], Optional[bool]]
 Piece = Union[bytes, bytearray, memoryview]
-Message = Union[Piece, str]
+Content = Union[Piece, str]
 Source = Union["BinaryFile", Iterable[Piece]]
 
 
@@ -310,7 +315,7 @@ def _join_recipients(recipients: Union[str, Iterable[str]]) -> bytes:
     return encode("recipients", ",".join(items))
 
 
-def _view(message: Message) -> Tuple[Any, int]:
+def _view(message: Content) -> Tuple[Any, int]:
     """Something that ctypes passes as the address of the message's octets, and their number."""
     if isinstance(message, str):
         try:
@@ -327,6 +332,24 @@ def _view(message: Message) -> Tuple[Any, int]:
         # Also keeps a bytearray from being resized during the call.
         return ((ctypes.c_char * length).from_buffer(message) if length else None), length
     raise TypeError(f"message must be bytes, bytearray, memoryview or str, not {type(message).__name__}")
+
+
+def _for_smtp(message: EmailMessage) -> email.policy.EmailPolicy:
+    """A policy for the wire: UTF-8 only where an address cannot do without."""
+    fields = ("from", "sender", "reply-to", "to", "cc", "bcc")
+    texts = [str(value) for name in fields for value in message.get_all(name, [])]
+    addresses = [address for _, address in email.utils.getaddresses(texts)]
+    return email.policy.SMTPUTF8 if any(not address.isascii() for address in addresses) else email.policy.SMTP
+
+
+def _email_octets(message: EmailMessage) -> bytes:
+    policy = _for_smtp(message)
+    if "Bcc" in message or "Resent-Bcc" in message:
+        # Only the header is copied; what is attached may be large.
+        message = copy.copy(message)
+        message._headers = list(message._headers)  # type: ignore[attr-defined]
+        del message["Bcc"], message["Resent-Bcc"]
+    return message.as_bytes(policy=policy)
 
 
 class _Signals:
@@ -748,20 +771,41 @@ class Client:
             )
         )
 
-    def send_message(self, sender: str, recipients: Union[str, Iterable[str]], message: Message) -> None:
+    def send_message(
+        self, sender: str, recipients: Union[str, Iterable[str]], message: Union[Content, EmailMessage]
+    ) -> None:
         """Sends a finished message: header, empty line and body.
 
         The recipients are one text, separated by commas, or an iterable with one
         recipient in each item. A refused recipient does not stop the message: see
         ``recipients_refused`` and ``refused_recipients``. A message of type str is
-        sent as UTF-8; octets are read in place and must not be changed meanwhile.
+        sent as UTF-8; octets are read in place and must not be changed meanwhile. An
+        EmailMessage is sent without its Bcc fields, which are not read.
         """
+        if isinstance(message, EmailMessage):
+            message = _email_octets(message)
         address, length = _view(message)
         self._finish(
             library.SmtpSendMessage(
                 self._handle, encode("sender", sender), _join_recipients(recipients), address, length
             )
         )
+
+    def send_composed(self, message: Union[Message, EmailMessage]) -> None:
+        """Sends a message that was composed or loaded, to the recipients of its To, Cc and Bcc fields.
+
+        What is attached is read and encoded on the way, in constant memory. Bcc is not
+        sent. Else as ``send_message``. An EmailMessage is loaded first.
+        """
+        if isinstance(message, EmailMessage):
+            message = Message.from_bytes(message.as_bytes(policy=_for_smtp(message)))
+        try:
+            result = library.SmtpSendComposed(self._handle, message._handle)
+        finally:
+            raised = pop_raised()
+        if raised is not None:
+            raise raised
+        self._finish(result)
 
     def send_file(self, sender: str, recipients: Union[str, Iterable[str]], path: Union[str, os.PathLike[str]]) -> None:
         """Sends a finished message that is in a file, in constant memory. Else as ``send_message``."""
@@ -814,7 +858,7 @@ class Client:
         """Adds a recipient with RCPT. If the server refuses it, ServerError is raised and the message is still open."""
         self._finish(library.SmtpAddRecipient(self._handle, encode("address", address)))
 
-    def write(self, content: Message) -> None:
+    def write(self, content: Content) -> None:
         """Gives some of the message's content, cut anywhere; the first time DATA is sent before."""
         address, length = _view(content)
         self._finish(library.SmtpWrite(self._handle, address, length))
@@ -844,7 +888,7 @@ class Client:
         self,
         sender: str,
         recipients: Union[str, Iterable[str]],
-        message: Union[Message, os.PathLike[str]],
+        message: Union[Content, os.PathLike[str]],
         host: Optional[str] = None,
         port: int = 0,
         user: Optional[str] = None,

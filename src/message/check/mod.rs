@@ -29,6 +29,27 @@ pub fn check_octets(message: &[u8], limit: u64) -> Report {
     checker.finish()
 }
 
+impl crate::message::Rendering {
+    /// Looks at a rendered message, and begins it anew.
+    ///
+    /// # Errors
+    ///
+    /// `READ_ONCE` if it cannot be read again, before it is read; if the content of a part cannot
+    /// be read.
+    pub fn check(&mut self, limit: u64) -> Result<Report> {
+        self.readable_twice("checked")?;
+        let mut checker = Checker::new(limit);
+        loop {
+            let piece = self.next()?;
+            if piece.is_empty() {
+                self.rewind()?;
+                return Ok(checker.finish());
+            }
+            checker.push(piece);
+        }
+    }
+}
+
 /// Looks at a message in a file.
 ///
 /// # Errors

@@ -19,7 +19,6 @@ pub use body::{BodyHash, Canonical};
 pub use fields::{HeaderFields, MAX_SIGNED_HEADER, relaxed_field};
 pub use key::SigningKey;
 pub use options::Settings;
-pub use signed::Signed;
 pub use signer::{Signature, Signer};
 
 use crate::drive::{File, Source as _};
@@ -56,6 +55,7 @@ pub fn sign_file(path: &str, signatures: &[Arc<Signature>]) -> Result<String> {
 }
 
 /// The seconds since the beginning of 1970.
-fn now() -> u64 {
+#[must_use]
+pub fn now() -> u64 {
     wall_millis() / 1000
 }

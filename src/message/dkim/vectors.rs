@@ -166,60 +166,54 @@ fn keys_that_cannot_be_used() {
     assert!(error.what.contains("/no/such/key.pem") && error.os_error != 0);
 }
 
-/// A source that is there once is refused before it is read; one that changes is noticed.
+/// What can be read once is refused before it is read; what grows or shrinks in between is noticed.
 #[test]
-fn sources() {
-    use crate::drive::{Memory, Reader, Source};
+fn rendered_messages() {
+    use crate::drive::Source as _;
+    use crate::error::{Code, Result};
+    use crate::message::{Attachment, Data, Message, Parts, RenderOptions};
     let signatures = [Arc::new(Signature::new(
         Settings::parse("a.example", "s", "").expect("good"),
         SigningKey::read(ed25519_pem().as_bytes(), "", "a test").expect("good"),
     ))];
-    let mut asked = 0;
-    let mut read = |_: &mut [u8]| {
-        asked += 1;
-        Ok(0)
+    let message = |data: Data| {
+        let mut message = Message::new();
+        let parts = Parts { from: Some("a@a.example"), to: Some("b@b.example"), text: Some("x"), ..Parts::default() };
+        message.compose(&parts).expect("good");
+        message.attach(Attachment::new("a.bin", None, None, data).expect("good"));
+        message
     };
-    let error = Signed::new(&mut Reader::new(&mut read), &signatures, 1).err().expect("once");
-    assert_eq!((error.code, asked), (crate::error::Code::DKIM_SOURCE, 0));
-
-    let all = |source: &mut Signed<'_>| {
+    let all = |rendering: &mut crate::message::Rendering| {
         let mut all = Vec::new();
         loop {
-            match source.next() {
+            match rendering.next() {
                 Ok([]) => return Ok(all),
                 Ok(piece) => all.extend_from_slice(piece),
                 Err(error) => return Err(error.code),
             }
         }
     };
-    let mut memory = Memory::new(MESSAGE.as_bytes());
-    let mut source = Signed::new(&mut memory, &signatures, 1).expect("signed");
-    let first = all(&mut source).expect("read");
-    assert!(first.starts_with(b"DKIM-Signature: ") && first.ends_with(MESSAGE.as_bytes()));
-    assert_eq!(first.len() as u64, source.added() + MESSAGE.len() as u64);
-    source.rewind().expect("again");
-    assert_eq!(all(&mut source).expect("read"), first);
+    let mut message_in_memory = message(Data::memory(vec![7; 100_000]));
+    let mut plain = message_in_memory.render(RenderOptions::default()).expect("rendered");
+    let mut signed = message_in_memory.render(RenderOptions::default()).expect("rendered");
+    signed.sign(&signatures, 5).expect("signed");
+    let (plain, octets) = (all(&mut plain).expect("read"), all(&mut signed).expect("read"));
+    assert!(octets.starts_with(b"DKIM-Signature: ") && octets.ends_with(&plain));
+    assert_eq!(signed.length(), Some(octets.len() as u64));
 
-    /// Grows, or shrinks, every time that it is begun anew.
-    struct Changing(Vec<u8>, usize, bool);
-    impl Source for Changing {
-        fn next(&mut self) -> crate::error::Result<&[u8]> {
-            let from = std::mem::replace(&mut self.1, self.0.len());
-            Ok(&self.0[from..])
-        }
-        fn rewind(&mut self) -> crate::error::Result<()> {
-            self.1 = 0;
-            if self.2 {
-                self.0.push(b'x');
-            } else {
-                self.0.pop();
-            }
-            Ok(())
-        }
+    let read = Box::new(|_: &mut [u8]| -> Result<usize> { panic!("not to be asked") });
+    let mut once = message(Data::reader(Some(5), read, None)).render(RenderOptions::default()).expect("rendered");
+    assert_eq!(once.sign(&signatures, 5).expect_err("once").code, Code::READ_ONCE);
+    once.sign(&[], 5).expect("nothing to do");
+
+    let path = std::env::temp_dir().join(format!("dkim-{}", std::process::id()));
+    for after in [&b"1234"[..], b"123456"] {
+        std::fs::write(&path, b"12345").expect("written");
+        let data = Data::file(path.to_str().expect("UTF-8")).expect("there");
+        let mut rendering = message(data).render(RenderOptions::default()).expect("rendered");
+        rendering.sign(&signatures, 5).expect("signed");
+        std::fs::write(&path, after).expect("written");
+        assert_eq!(all(&mut rendering), Err(Code::ATTACHMENT));
     }
-    for grows in [true, false] {
-        let mut changing = Changing(MESSAGE.as_bytes().to_vec(), 0, grows);
-        let mut source = Signed::new(&mut changing, &signatures, 1).expect("signed");
-        assert_eq!(all(&mut source), Err(crate::error::Code::DKIM_SOURCE));
-    }
+    std::fs::remove_file(&path).expect("there");
 }
