@@ -48,6 +48,9 @@
 /** What operations return on success. */
 #define SMTP_OK 0
 
+/** What operations return that have to wait, with SMTP_PROPERTY_BLOCKING 0. */
+#define SMTP_PENDING 1
+
 /** A length for a message that ends with its first NUL. */
 #define SMTP_NUL_TERMINATED ((size_t)-1)
 
@@ -784,6 +787,22 @@
  * recipient, recipient_state and reply tell the rest.
  */
 #define SMTP_EVENT_RECIPIENT 0x400
+
+/** @} */
+
+/** @name SMTP_POLL
+ *  Directions in SmtpPollInfo; bits.
+ *  @{ */
+
+/**
+ * Wait until the descriptor can be read.
+ */
+#define SMTP_POLL_READ 1
+
+/**
+ * Wait until the descriptor can be written.
+ */
+#define SMTP_POLL_WRITE 2
 
 /** @} */
 
@@ -2076,6 +2095,12 @@
  */
 #define SMTP_PROPERTY_TIME_PROXY 241
 
+/**
+ * Integer, default 1. 0 lets no operation that follows wait: what cannot be done at once
+ * returns SMTP_PENDING and is gone on with by SmtpProcess, when SmtpGetPollInfo says.
+ */
+#define SMTP_PROPERTY_BLOCKING 250
+
 /** @} */
 
 /** @name SMTP_ERROR
@@ -2086,6 +2111,12 @@
  * A parameter has a value that is not allowed. Correct the parameter that the message names.
  */
 #define SMTP_ERROR_INVALID_PARAMETER ((int32_t)(-2147211482))  /* 0x80042726 */
+
+/**
+ * An earlier operation of the client is still under way. Go on with it by SmtpProcess until it
+ * is over, or end it with SmtpCancel and SmtpProcess.
+ */
+#define SMTP_ERROR_OPERATION_IN_PROGRESS ((int32_t)(-2147211468))  /* 0x80042734 */
 
 /**
  * The handle is not a live one of its type. Use the handle that the function that creates them
@@ -2307,6 +2338,12 @@
  * SMTP_PROPERTY_STRICT_LINE_ENDS to have them repaired.
  */
 #define SMTP_ERROR_LINE_END ((int32_t)(-2147200997))  /* 0x8004501B */
+
+/**
+ * No operation is under way. Call SmtpProcess only while an operation is pending: its result is
+ * told once.
+ */
+#define SMTP_ERROR_NO_OPERATION ((int32_t)(-2147200992))  /* 0x80045020 */
 
 /**
  * The header field cannot be written. Correct the name or the value that the message tells of.
@@ -2745,6 +2782,29 @@ typedef struct SmtpServerInfo {
      */
     uint32_t options;
 } SmtpServerInfo;
+
+/**
+ * What an event loop has to wait for.
+ */
+typedef struct SmtpPollInfo {
+    /**
+     * The size of this structure in octets, set by the caller; later versions append members.
+     */
+    uint32_t size;
+    /**
+     * SMTP_POLL_READ, SMTP_POLL_WRITE, both, or 0 where there is nothing to wait for.
+     */
+    uint32_t events;
+    /**
+     * The descriptor to wait on, for poll, epoll and their like; -1 if there is none.
+     */
+    int64_t descriptor;
+    /**
+     * The milliseconds after which SmtpProcess is due even if nothing happens; -1 is
+     * never, 0 is now.
+     */
+    int64_t timeout_ms;
+} SmtpPollInfo;
 
 /**
  * What became of one recipient of the last message.
@@ -3454,6 +3514,43 @@ int32_t SmtpCloseMessage(struct SmtpClient *client);
 int32_t SmtpSubmitMessage(struct SmtpClient *client,
                           const struct SmtpMessageInfo *message,
                           const struct SmtpServerInfo *server);
+
+/**
+ * Tells what the pending operation of a client waits for. To be asked after every
+ * call that returned SMTP_PENDING, as the descriptor, the directions and the time
+ * may be others each time; the descriptor is the library's and must not be read from,
+ * written to or closed. An event loop that keeps descriptors registered (epoll, GLib,
+ * libuv) compares the number with the one it has registered: the one told last is not
+ * closed before this is asked again or the operation is over, so that another descriptor
+ * always has another number. Then the old one is closed already, and what the loop has
+ * registered for it is to be removed.
+ *
+ * @param client  the client
+ * @param info    where to write; its member size says how large it is
+ * @return 1 (SMTP_PENDING) if an operation is pending; 0 if none is: then descriptor is
+ *         -1, events 0 and timeout_ms -1; or an error code: SMTP_ERROR_NULL_POINTER,
+ *         SMTP_ERROR_INVALID_PARAMETER for a size that is too small
+ *
+ * Threads: any; waits for its turn, which while an operation is pending is short.
+ * Since 0.1.
+ */
+int32_t SmtpGetPollInfo(struct SmtpClient *client, struct SmtpPollInfo *info);
+
+/**
+ * Goes on with the pending operation of a client as far as it goes without waiting.
+ * To be called when the descriptor of SmtpGetPollInfo is ready or its time is up;
+ * calling it earlier does no harm.
+ *
+ * @param client  the client
+ * @return 1 (SMTP_PENDING) if it still has to wait; 0 if the operation succeeded; the
+ *         error code of the operation if it failed; SMTP_ERROR_NO_OPERATION if none is
+ *         pending. The result of an operation is told once.
+ *
+ * Threads: any; waits for its turn. The callbacks of the client are called on this
+ * thread, during this call. SmtpCancel ends the operation: the descriptor becomes ready
+ * and this returns SMTP_ERROR_CANCELLED. Since 0.1.
+ */
+int32_t SmtpProcess(struct SmtpClient *client);
 
 /**
  * Asks for notifications about one address in the place of

@@ -13,7 +13,8 @@ use smtpclient::ffi::{
     SMTP_ABI_VERSION, SMTP_FINDING_TEXT_HEADER, SMTP_FINDING_TEXT_NAME, SMTP_FINDING_TEXT_REMEDY,
     SMTP_FINDING_TEXT_WHAT, SMTP_MESSAGE_ENCODING, SMTP_MESSAGE_FLOWED, SMTP_MESSAGE_PRIORITY, SMTP_PART_TEXT_CHARSET,
     SMTP_PART_TEXT_CONTENT, SMTP_PART_TEXT_CONTENT_ID, SMTP_PART_TEXT_DISPOSITION, SMTP_PART_TEXT_ENCODING,
-    SMTP_PART_TEXT_NAME, SMTP_PART_TEXT_TYPE, SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY,
+    SMTP_PART_TEXT_NAME, SMTP_PART_TEXT_TYPE, SMTP_PENDING, SMTP_POLL_READ, SMTP_POLL_WRITE,
+    SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY,
 };
 use smtpclient::message::check::{CHECKS, Severity};
 use smtpclient::message::{EXPORT_OPTIONS, Priority, TextEncoding};
@@ -193,6 +194,14 @@ fn groups() -> Vec<Group> {
             "Events of SmtpRegisterEvent; bits.",
             EVENTS.iter().map(|(kind, name, doc)| ((*name).to_owned(), *kind as i64, (*doc).to_owned())).collect(),
         ),
+        group(
+            "SMTP_POLL_",
+            "Directions in SmtpPollInfo; bits.",
+            vec![
+                ("READ".into(), i64::from(SMTP_POLL_READ), "Wait until the descriptor can be read.".into()),
+                ("WRITE".into(), i64::from(SMTP_POLL_WRITE), "Wait until the descriptor can be written.".into()),
+            ],
+        ),
         group("SMTP_TRACE_", "Bits of SMTP_PROPERTY_TRACE_FLAGS.", TRACE_FLAGS.iter().map(option).collect()),
         group("SMTP_DIRECTION_", "Directions of SmtpTraceRecord.", DIRECTIONS.iter().map(option).collect()),
         group(
@@ -365,13 +374,15 @@ fn version_macros() -> String {
          #define SMTP_VERSION_MINOR {}\n#define SMTP_VERSION_PATCH {}\n\n\
          /** The number of this interface; compare with SmtpGetAbiVersion. */\n#define SMTP_ABI_VERSION {}\n\n\
          /** What operations return on success. */\n#define SMTP_OK 0\n\n\
+         /** What operations return that have to wait, with SMTP_PROPERTY_BLOCKING 0. */\n#define SMTP_PENDING {}\n\n\
          /** A length for a message that ends with its first NUL. */\n#define SMTP_NUL_TERMINATED ((size_t)-1)\n\n\
          /** A size of a message that is not known beforehand. */\n#define SMTP_SIZE_UNKNOWN ((uint64_t)-1)\n",
         env!("CARGO_PKG_VERSION"),
         part(),
         part(),
         part(),
-        SMTP_ABI_VERSION
+        SMTP_ABI_VERSION,
+        SMTP_PENDING
     )
 }
 
@@ -425,6 +436,7 @@ fn header() -> String {
         "send",
         "stepwise",
         "submit",
+        "poll",
         "delivery",
         "recipient",
         "command",
@@ -473,7 +485,12 @@ fn without_rust_sections(header: &str) -> String {
 fn python_tables() -> String {
     let mut out = format!("\"\"\"Constants, properties and error codes of libsmtpclient.\n\n{NOTE}\n\"\"\"\n\n");
     out.push_str("from __future__ import annotations\n\nfrom typing import NamedTuple\n\n");
-    writeln!(out, "VERSION = \"{}\"\nABI_VERSION = {SMTP_ABI_VERSION}", env!("CARGO_PKG_VERSION")).unwrap();
+    writeln!(
+        out,
+        "VERSION = \"{}\"\nABI_VERSION = {SMTP_ABI_VERSION}\nPENDING = {SMTP_PENDING}",
+        env!("CARGO_PKG_VERSION")
+    )
+    .unwrap();
     for group in groups().iter().filter(|group| !["SMTP_PROPERTY_", "SMTP_ERROR_"].contains(&group.prefix)) {
         writeln!(out, "\n# {}", group.about).unwrap();
         for (name, value, _) in &group.members {

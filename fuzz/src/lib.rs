@@ -17,6 +17,7 @@ use smtpclient::proxy::{MAX_HEADER, Protocol, Proxy, Target as Server, Tunnel};
 
 pub use conversation::play;
 pub use login::log_in;
+#[allow(unused_imports)]
 pub use message::{message, message_address, message_header};
 
 /// A target: its name and what it does.

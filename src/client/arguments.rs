@@ -2,10 +2,10 @@
 
 use super::options::Options;
 use super::settings::{Chunking, Settings};
-use crate::drive::{Plan, Source};
+use crate::drive::{Plan, Read, Source};
 use crate::error::{Code, Error, Result};
 use crate::net::resolve::literal;
-use crate::proto::{Envelope, HostName, Mailbox, ReversePath, Security, split_list, to_ascii};
+use crate::proto::{Envelope, HostName, Mailbox, OrdinaryList, ReversePath, Security, split_list, to_ascii};
 
 /// What a message is sent with.
 pub struct Arguments<'a> {
@@ -28,7 +28,7 @@ pub enum Content<'a> {
         /// The length in octets, if it is known.
         size: Option<u64>,
         /// The function.
-        read: &'a mut dyn FnMut(&mut [u8]) -> Result<usize>,
+        read: Box<Read>,
     },
     /// Made while it is sent, in lines that end with CRLF.
     Source {
@@ -41,19 +41,16 @@ pub enum Content<'a> {
         /// Whether its header has such characters.
         header_utf8: bool,
         /// It.
-        source: &'a mut dyn Source,
+        source: Box<dyn Source + Send>,
     },
 }
 
 /// Puts the sender and the recipients into an envelope, domains in ASCII.
 pub(super) fn fill_envelope(envelope: &mut Envelope, sender: &str, recipients: &str) -> Result<()> {
     fill_sender(envelope, sender)?;
-    let mut rest = recipients;
-    while let Some((mailbox, behind)) = Mailbox::split_ordinary(rest) {
-        envelope.push(mailbox);
-        rest = behind;
-    }
-    for recipient in split_list(rest) {
+    let mut ordinary = OrdinaryList::new(recipients);
+    ordinary.by_ref().for_each(|mailbox| envelope.push(mailbox));
+    for recipient in split_list(ordinary.rest) {
         with_mailbox(recipient, |mailbox| {
             envelope.push(mailbox);
             Ok(())

@@ -4,18 +4,18 @@
 //! the thread whose turn it is takes: `turn` (who may operate), `inner` (what
 //! an operation works on), `shared` (what everybody may read, held for moments).
 
-use super::arguments::plan;
+use super::call::{Call, Learn, Patience};
 use super::event::{Event, EventKind, Sink};
 use super::left_out::LeftOut;
 use super::live::Live;
-use super::login::TokenProvider;
+use super::login::{Login, TokenProvider};
 use super::options::Options;
+use super::pending::Pending;
 use super::settings::Settings;
 use super::status::Status;
-use super::teller::{Teller, wishes};
 use super::tracer::{TraceSink, Tracer};
 use super::turn::Turn;
-use crate::drive::{Connection, NoContent, Plan, Source, run};
+use crate::drive::Connection;
 use crate::error::{Code, Error, Phase, Result};
 use crate::net::canceller::Canceller;
 use crate::net::sys::process_epoch;
@@ -25,35 +25,32 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A client; see the module.
-#[derive(Debug)]
 pub struct Client {
     turn: Turn,
     inner: Mutex<Inner>,
     pub(super) shared: Mutex<Shared>,
     pub(super) live: Live,
     pub(super) tracer: Tracer,
-    canceller: Arc<Canceller>,
+    pub(super) canceller: Arc<Canceller>,
     released: AtomicBool,
     poisoned: AtomicBool,
     epoch: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Inner {
     pub(super) connection: Option<Connection>,
     /// The connection broke, and the caller has not disconnected since.
-    lost: bool,
+    pub(super) lost: bool,
     /// The end of the connection is to be told, behind whatever else is.
-    end_untold: bool,
+    pub(super) end_untold: bool,
     pub(super) envelope: Envelope,
     /// What servers have been found not to understand.
-    left_out: LeftOut,
-    sink: Option<Arc<Sink>>,
+    pub(super) left_out: LeftOut,
+    pub(super) sink: Option<Arc<Sink>>,
     pub(super) token_provider: Option<Arc<TokenProvider>>,
-    /// The present call has more to do: it can still be cancelled.
-    pub(super) more_follows: bool,
-    /// When the present call of several steps has had its time.
-    pub(super) call_end: Option<Moment>,
+    /// The operation that is under way, in non-blocking mode.
+    pub(super) pending: Pending,
     /// How far the content that is given in pieces keeps to CRLF.
     pub(super) line_ends: LineEndCheck,
 }
@@ -62,6 +59,12 @@ pub(super) struct Inner {
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) status: Status,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("shared", &self.shared).finish_non_exhaustive()
+    }
 }
 
 impl Default for Client {
@@ -94,8 +97,8 @@ impl Client {
     /// # Errors
     ///
     /// `ALREADY_CONNECTED`, or whatever the attempt met.
-    pub fn connect(&self, host: Option<&str>, port: u16, timeout: u32, options: Options) -> Result<()> {
-        self.operate(|inner| self.connect_in(inner, host, port, timeout, options))
+    pub fn connect(&self, host: Option<&str>, port: u16, timeout: u32, options: Options) -> Result<Progress> {
+        self.operate(|inner| self.begin_connect(inner, host, port, timeout, options).map(Call::new))
     }
 
     /// Logs in. What is not given comes from the properties.
@@ -103,8 +106,12 @@ impl Client {
     /// # Errors
     ///
     /// `NOT_CONNECTED`, `NO_CREDENTIALS`, or whatever the attempt met.
-    pub fn authenticate(&self, user: Option<&str>, password: Option<Secret>) -> Result<()> {
-        self.operate(|inner| self.authenticate_in(inner, user, password))
+    pub fn authenticate(&self, user: Option<&str>, password: Option<Secret>) -> Result<Progress> {
+        self.operate(|inner| {
+            let mut login = Login::new(user, password);
+            let stage = self.begin_login(inner, &mut login, None)?;
+            Ok(Call { login: Some(Box::new(login)), ..Call::new(stage) })
+        })
     }
 
     /// Sends any other command, and gives the text of its reply.
@@ -112,16 +119,19 @@ impl Client {
     /// # Errors
     ///
     /// `NOT_CONNECTED`, `UNSUITABLE_COMMAND`, `COMMAND_REJECTED`, or whatever the attempt met.
-    pub fn command(&self, verb: &str, parameters: &str) -> Result<String> {
-        self.operate(|inner| {
+    pub fn command(&self, verb: &str, parameters: &str) -> Result<Progress<String>> {
+        let begin = |inner: &mut Inner| {
             let text = CommandText::parse(verb, parameters)?;
-            let begin = |session: &mut Session, now, _: &mut Envelope| session.command(&text, now);
-            self.run_command(inner, None, begin, Status::take_session).map_err(|mut error| {
-                error.verb = Some(text.verb().to_owned());
-                error
-            })?;
-            Ok(self.shared.lock().status.reply_text())
-        })
+            let verb = Some(text.verb().to_owned());
+            match self.begin_simple(inner, |session, now| session.command(&text, now), Status::take_session) {
+                Ok(call) => Ok(Call { verb, ..call }),
+                Err(mut error) => {
+                    error.verb = verb;
+                    Err(error)
+                }
+            }
+        };
+        self.operate_with(begin, || self.shared.lock().status.reply_text())
     }
 
     /// Asks about an address, with VRFY or EXPN, and gives the text of the reply.
@@ -130,12 +140,11 @@ impl Client {
     ///
     /// `NOT_CONNECTED`, `INVALID_ADDRESS`, `SMTPUTF8_REQUIRED`, `COMMAND_REJECTED`,
     /// or whatever the attempt met.
-    pub fn ask(&self, verb: &str, address: &str) -> Result<String> {
-        self.operate(|inner| {
-            let begin = |session: &mut Session, now, _: &mut Envelope| session.ask(verb, address, now);
-            self.run_command(inner, None, begin, Status::take_session)?;
-            Ok(self.shared.lock().status.reply_text())
-        })
+    pub fn ask(&self, verb: &str, address: &str) -> Result<Progress<String>> {
+        let begin = |inner: &mut Inner| {
+            self.begin_simple(inner, |session, now| session.ask(verb, address, now), Status::take_session)
+        };
+        self.operate_with(begin, || self.shared.lock().status.reply_text())
     }
 
     /// Has the server send the mail that it holds for a node, with ETRN (RFC 1985).
@@ -143,10 +152,10 @@ impl Client {
     /// # Errors
     ///
     /// `NOT_CONNECTED`, `INVALID_PARAMETER`, `COMMAND_REJECTED`, or whatever the attempt met.
-    pub fn extended_turn(&self, node: &str) -> Result<()> {
+    pub fn extended_turn(&self, node: &str) -> Result<Progress> {
         self.operate(|inner| {
             let text = CommandText::extended_turn(node)?;
-            self.run_command(inner, None, |session, now, _| session.command(&text, now), Status::take_session)
+            self.begin_simple(inner, |session, now| session.command(&text, now), Status::take_session)
         })
     }
 
@@ -155,8 +164,8 @@ impl Client {
     /// # Errors
     ///
     /// `NOT_CONNECTED`, or whatever the attempt met.
-    pub fn reset(&self) -> Result<()> {
-        self.operate(|inner| self.run_command(inner, None, |session, now, _| session.reset(now), Status::take_reset))
+    pub fn reset(&self) -> Result<Progress> {
+        self.operate(|inner| self.begin_simple(inner, |session, now| session.reset(now), Status::take_reset))
     }
 
     /// Says QUIT and closes the connection. Once there is a connection this
@@ -165,8 +174,17 @@ impl Client {
     /// # Errors
     ///
     /// `NOT_CONNECTED`.
-    pub fn disconnect(&self) -> Result<()> {
-        self.operate(|inner| self.disconnect_in(inner))
+    pub fn disconnect(&self) -> Result<Progress> {
+        self.operate(|inner| self.begin_quit(inner).map(Call::new))
+    }
+
+    fn begin_simple(
+        &self,
+        inner: &mut Inner,
+        begin: impl FnOnce(&mut Session, Moment) -> Result<()>,
+        learn: Learn,
+    ) -> Result<Call<'static>> {
+        self.begin_command(inner, None, false, |session, now, _| begin(session, now), learn).map(Call::new)
     }
 
     /// Ends whatever call is running, in any phase; does nothing if none is.
@@ -284,208 +302,52 @@ impl Client {
         result
     }
 
-    /// Runs an operation that can be cancelled when it is this call's turn.
-    pub(super) fn operate<T>(&self, operation: impl FnOnce(&mut Inner) -> Result<T>) -> Result<T> {
+    /// Runs an operation that can be cancelled when it is this call's turn: to its
+    /// end, or in non-blocking mode as far as it goes without waiting.
+    pub(super) fn operate<'a>(&self, begin: impl FnOnce(&mut Inner) -> Result<Call<'a>>) -> Result<Progress> {
+        self.operate_with(begin, || ())
+    }
+
+    /// The same, with something to be read at the end.
+    pub(super) fn operate_with<'a, T>(
+        &self,
+        begin: impl FnOnce(&mut Inner) -> Result<Call<'a>>,
+        read: impl FnOnce() -> T,
+    ) -> Result<Progress<T>> {
         self.when_free(|inner| {
-            let _running = Running::begin(&self.canceller, &self.live);
+            inner.pending.expect_none()?;
+            let running = Running::begin(&self.canceller, &self.live);
             // A release between the check before and here found nothing to cancel.
             if self.released.load(Ordering::Acquire) {
                 return Err(released());
             }
-            operation(inner)
+            let mut call = begin(inner)?;
+            let waits = !self.shared.lock().settings.nonblocking;
+            let patience = if waits { Patience::Endless } else { Patience::None };
+            if let Some(result) = self.advance(inner, &mut call, patience) {
+                return result.map(|()| Progress::Done(read()));
+            }
+            inner.pending.keep(call);
+            running.go_on();
+            Ok(Progress::Pending)
         })
     }
 
     /// Runs an operation that sends a message: if it fails, the record tells what
     /// became of the message.
-    pub(super) fn operate_message<T>(&self, operation: impl FnOnce(&mut Inner) -> Result<T>) -> Result<T> {
+    pub(super) fn operate_message<'a>(&self, begin: impl FnOnce(&mut Inner) -> Result<Call<'a>>) -> Result<Progress> {
+        let mut begun = false;
         let result = self.operate(|inner| {
             inner.expect_no_message()?;
             // From here on the outcome is that of this message, whatever happens.
             self.shared.lock().status.begin_message();
             self.live.begin_message();
-            operation(inner).map_err(|error| error.with_outcome(self.shared.lock().status.outcome()))
+            begun = true;
+            let call = begin(inner).map_err(|error| self.with_outcome(true, error))?;
+            Ok(call.of_message())
         });
         // It did not come to its turn.
-        result.map_err(|error| error.with_outcome(Outcome::NotSent))
-    }
-
-    pub(super) fn connect_in(
-        &self,
-        inner: &mut Inner,
-        host: Option<&str>,
-        port: u16,
-        timeout: u32,
-        options: Options,
-    ) -> Result<()> {
-        inner.expect_no_connection()?;
-        let settings = self.shared.lock().settings.clone();
-        let plan = plan(&settings, host, port, options)?;
-        let timeout = if timeout == 0 { settings.timeout } else { timeout };
-        self.begin_session(inner, timeout, plan, Connection::open)
-    }
-
-    /// Opens a connection and greets the server.
-    pub(super) fn begin_session(
-        &self,
-        inner: &mut Inner,
-        timeout: u32,
-        mut plan: Plan,
-        open: impl FnOnce(Plan, Arc<Canceller>) -> Result<Connection>,
-    ) -> Result<()> {
-        plan.withheld.extend(inner.left_out.of(&plan.host, plan.port));
-        inner.lost = false;
-        let connection = inner.connection.insert(open(plan, Arc::clone(&self.canceller))?);
-        let mut result = self.run(connection, inner.sink.as_ref(), &mut NoContent, timeout);
-        // Also of a session that failed, the last reply stays readable.
-        self.shared.lock().status.take_connection(inner.connection.as_ref());
-        if let Some(connection) = &inner.connection {
-            self.shared.lock().status.take_costs(connection);
-        }
-        if result.is_ok() {
-            self.tell(inner.sink.as_ref(), &Event::plain(EventKind::Connect));
-        }
-        if self.was_cancelled(inner) && result.is_ok() {
-            result = Err(cancelled_late());
-            inner.end_untold = true;
-        }
-        if result.is_err() {
-            inner.connection = None;
-            self.shared.lock().status.take_disconnect();
-        }
-        result
-    }
-
-    pub(super) fn disconnect_in(&self, inner: &mut Inner) -> Result<()> {
-        let lost = std::mem::take(&mut inner.lost);
-        let Some(mut connection) = inner.connection.take() else {
-            return if lost { Ok(()) } else { Err(not_connected()) };
-        };
-        let now = connection.read_clock();
-        let (timeouts, timeout) = {
-            let shared = self.shared.lock();
-            (shared.settings.timeouts.clone(), shared.settings.timeout)
-        };
-        if let Some(session) = connection.session_mut() {
-            *session.timeouts_mut() = timeouts;
-            session.set_trace(wishes(&self.tracer, inner.sink.as_deref()));
-            // In the middle of a message QUIT would be a part of it: it is dropped.
-            if session.quit(now).is_ok() {
-                // Neither a refusal nor a time-out is of interest.
-                let _ = self.run(&mut connection, inner.sink.as_ref(), &mut NoContent, timeout);
-            }
-            self.shared.lock().status.take_costs(&connection);
-            if let Some(session) = connection.session_mut() {
-                self.shared.lock().status.take_session(session);
-            }
-        }
-        drop(connection);
-        let mut shared = self.shared.lock();
-        shared.status.take_connection(None);
-        shared.status.drop_message();
-        drop(shared);
-        inner.end_untold = true;
-        Ok(())
-    }
-
-    /// Whether the present call was cancelled. Where it ends here, nobody can cancel
-    /// it any more.
-    fn was_cancelled(&self, inner: &Inner) -> bool {
-        if inner.more_follows { self.canceller.is_cancelled() } else { self.canceller.end() }
-    }
-
-    /// Gives the session a command, runs it, and learns what came of it.
-    pub(super) fn run_command(
-        &self,
-        inner: &mut Inner,
-        source: Option<&mut dyn Source>,
-        begin: impl FnOnce(&mut Session, Moment, &mut Envelope) -> Result<()>,
-        learn: fn(&mut Status, &mut Session),
-    ) -> Result<()> {
-        inner.expect_connection()?;
-        let connection = inner.connection.as_mut().ok_or_else(not_connected)?;
-        let now = connection.read_clock();
-        let idle = connection.check_idle();
-        let session = connection.session_mut().ok_or_else(not_connected)?;
-        let limit = {
-            let shared = self.shared.lock();
-            session.timeouts_mut().clone_from(&shared.settings.timeouts);
-            match inner.call_end {
-                Some(end) => u32::try_from(end - now).unwrap_or(u32::MAX).max(1),
-                None => shared.settings.timeout,
-            }
-        };
-        session.set_trace(wishes(&self.tracer, inner.sink.as_deref()));
-        let gives_content = source.is_some();
-        let begun = begin(session, now, &mut inner.envelope);
-        if gives_content && (idle.is_err() || begun.is_err()) {
-            // The recipients were not tried, which is something to be told.
-            learn(&mut self.shared.lock().status, session);
-        }
-        if let Err(error) = idle {
-            self.lose_connection(inner);
-            return Err(error);
-        }
-        begun?;
-        let result = self.run(connection, inner.sink.as_ref(), source.unwrap_or(&mut NoContent), limit);
-        self.learn_left_out(connection, &mut inner.left_out);
-        let mut shared = self.shared.lock();
-        if connection.take_renewed() {
-            shared.status.take_connection(Some(connection));
-        }
-        shared.status.take_costs(connection);
-        let Some(session) = connection.session_mut() else { return result };
-        learn(&mut shared.status, session);
-        drop(shared);
-        let is_open = session.is_open();
-        let is_decided = gives_content && session.has_final_reply();
-        // A cancel that came when the result was in has cost the connection, but
-        // the message, if it was one, is safe.
-        let cancelled = self.was_cancelled(inner) && is_open;
-        if cancelled || !is_open {
-            self.lose_connection(inner);
-        }
-        if cancelled && result.is_ok() && !is_decided { Err(cancelled_late()) } else { result }
-    }
-
-    /// The connection is of no more use: closed at once, as the server must not wait
-    /// for a client that is done.
-    fn lose_connection(&self, inner: &mut Inner) {
-        inner.connection = None;
-        inner.lost = true;
-        inner.end_untold = true;
-        self.shared.lock().status.take_disconnect();
-    }
-
-    /// Remembers for the connections to come what this message's MAIL had to be repeated without.
-    fn learn_left_out(&self, connection: &Connection, left_out: &mut LeftOut) {
-        let Some(session) = connection.session() else { return };
-        let capabilities = session.capabilities();
-        if capabilities.withheld.is_empty() {
-            return;
-        }
-        let mut shared = self.shared.lock();
-        let known = shared.status.capabilities.withheld.len();
-        if capabilities.withheld.len() > known {
-            let plan = connection.plan();
-            for extension in &capabilities.withheld[known..] {
-                left_out.add(&plan.host, plan.port, extension.clone());
-            }
-            shared.status.capabilities.clone_from(capabilities);
-        }
-    }
-
-    fn run(
-        &self,
-        connection: &mut Connection,
-        sink: Option<&Arc<Sink>>,
-        source: &mut dyn Source,
-        timeout: u32,
-    ) -> Result<()> {
-        connection.set_limit(timeout);
-        let total = connection.session().and_then(|session| session.envelope().size()).unwrap_or(0);
-        let mut observer = Teller::new(self, sink, total);
-        run(connection, source, &mut observer)
+        if begun { result } else { result.map_err(|error| error.with_outcome(Outcome::NotSent)) }
     }
 
     fn tell_failure(&self, sink: &Arc<Sink>, error: &Error) {
@@ -520,14 +382,33 @@ impl Client {
     }
 }
 
+/// How an operation ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress<T = ()> {
+    /// It is over.
+    Done(T),
+    /// It has to wait: [`Client::process`] goes on with it.
+    Pending,
+}
+
 /// Marks an operation as running, so that it can be cancelled; a panic ends it too.
-struct Running<'a>(&'a Canceller, &'a Live);
+pub(super) struct Running<'a>(&'a Canceller, &'a Live);
 
 impl<'a> Running<'a> {
     fn begin(canceller: &'a Canceller, live: &'a Live) -> Self {
         canceller.begin();
         live.begin_call();
         Self(canceller, live)
+    }
+
+    /// Of an operation that was begun earlier.
+    pub(super) fn resume(client: &'a Client) -> Self {
+        Self(&client.canceller, &client.live)
+    }
+
+    /// The operation goes on after the call.
+    pub(super) fn go_on(self) {
+        std::mem::forget(self);
     }
 }
 
@@ -565,10 +446,10 @@ fn released() -> Box<Error> {
     Error::caller(Code::RELEASED, "the client was released")
 }
 
-fn cancelled_late() -> Box<Error> {
+pub(super) fn cancelled_late() -> Box<Error> {
     Error::caller(Code::CANCELLED, "the operation was cancelled when it was about to end, and the connection with it")
 }
 
-fn not_connected() -> Box<Error> {
+pub(super) fn not_connected() -> Box<Error> {
     Error::caller(Code::NOT_CONNECTED, "the client is not connected")
 }

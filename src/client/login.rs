@@ -1,5 +1,6 @@
 //! What a login is made with: the arguments, and the properties for what is not given.
 
+use super::call::{Call, Stage};
 use super::core::{Client, Inner};
 use super::settings::Settings;
 use super::status::Status;
@@ -9,8 +10,9 @@ use crate::net::clock::wall_millis;
 use crate::net::gssapi;
 use crate::net::random::nonce;
 use crate::proto::sasl::{Credentials, Mechanism};
-use crate::proto::{Envelope, Secret, Session};
+use crate::proto::{Envelope, Moment, Secret, Session};
 use std::fmt;
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// What `SMTP_PROPERTY_AUTH_TYPE` may be: the mechanism, the name behind
@@ -95,24 +97,57 @@ impl fmt::Debug for TokenProvider {
     }
 }
 
+/// A login on its way.
+pub(super) struct Login {
+    user: Option<String>,
+    password: Option<Secret>,
+    /// Who gives the token, if it may be a login with one.
+    provider: Option<Arc<TokenProvider>>,
+    /// It is the second attempt, with a new token.
+    renewed: bool,
+}
+
+impl Login {
+    /// What is not given comes from the properties.
+    pub(super) fn new(user: Option<&str>, password: Option<Secret>) -> Self {
+        Self { user: user.map(str::to_owned), password, provider: None, renewed: false }
+    }
+}
+
 impl Client {
-    pub(super) fn authenticate_in(
+    /// Begins a login. `end` is when the whole has had its time, if that is known.
+    pub(super) fn begin_login(&self, inner: &mut Inner, login: &mut Login, end: Option<Moment>) -> Result<Stage> {
+        inner.expect_connection()?;
+        if !login.renewed {
+            let provider = inner.token_provider.clone();
+            login.provider = provider.filter(|_| self.may_take_token(inner, login.password.is_some()));
+        }
+        let token = login.provider.as_ref().map(|provider| provider.ask(login.renewed)).transpose()?;
+        self.log_in(inner, login, token, end)
+    }
+
+    /// Begins the login again with another token, if the first one was refused. `None`
+    /// if it goes on.
+    pub(super) fn follow_login(
         &self,
         inner: &mut Inner,
-        user: Option<&str>,
-        password: Option<Secret>,
-    ) -> Result<()> {
-        inner.expect_connection()?;
-        let provider = inner.token_provider.clone().filter(|_| self.may_take_token(inner, password.is_some()));
-        let mut renew = false;
-        loop {
-            let token = provider.as_ref().map(|provider| provider.ask(renew)).transpose()?;
-            let result = self.log_in(inner, user, password.clone(), token);
-            let session = inner.connection.as_ref().and_then(Connection::session);
-            if result.is_ok() || renew || provider.is_none() || !session.is_some_and(Session::wants_token) {
-                return result;
+        call: &mut Call<'_>,
+        result: Result<()>,
+    ) -> Option<Result<()>> {
+        let Some(mut login) = call.login.take() else { return Some(result) };
+        let session = inner.connection.as_ref().and_then(Connection::session);
+        let wants_token = login.provider.is_some() && session.is_some_and(Session::wants_token);
+        if result.is_ok() || login.renewed || !wants_token {
+            return Some(result);
+        }
+        login.renewed = true;
+        match self.begin_login(inner, &mut login, call.end) {
+            Ok(stage) => {
+                call.stage = stage;
+                call.login = Some(login);
+                None
             }
-            renew = true;
+            Err(error) => Some(Err(error)),
         }
     }
 
@@ -134,26 +169,20 @@ impl Client {
         }
     }
 
-    fn log_in(
-        &self,
-        inner: &mut Inner,
-        user: Option<&str>,
-        password: Option<Secret>,
-        token: Option<Secret>,
-    ) -> Result<()> {
+    fn log_in(&self, inner: &mut Inner, login: &Login, token: Option<Secret>, end: Option<Moment>) -> Result<Stage> {
         let mut settings = self.shared.lock().settings.clone();
         if let Some(token) = token {
             settings.bearer_token = token;
         }
         let insecure_auth = settings.insecure_auth;
         let host = inner.connection.as_ref().map_or("", |connection| connection.plan().host.as_str());
-        let credentials = credentials(settings, host, user, password)?;
+        let credentials = credentials(settings, host, login.user.as_deref(), login.password.clone())?;
         self.shared.lock().status.begin_login();
         let begin = |session: &mut Session, now, _: &mut Envelope| {
             session.set_insecure_auth(insecure_auth);
             session.authenticate(credentials, now)
         };
-        self.run_command(inner, None, begin, Status::take_session)
+        self.begin_command(inner, end, false, begin, Status::take_session)
     }
 }
 

@@ -357,6 +357,8 @@ properties! {
         "Where no connection could be made, the addresses that were tried, one a line: address, colon, reason.";
     TIME_PROXY TimeProxy 241 Integer ReadOnly "0"
         "The milliseconds that the proxy took for the last connection.";
+    BLOCKING Blocking 250 Integer ReadWrite "1"
+        "0 lets no operation that follows wait: what cannot be done at once returns SMTP_PENDING and is gone on with by SmtpProcess, when SmtpGetPollInfo says.";
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! Sending a message in one call.
 
 use super::arguments::{Arguments, Content, fill_envelope, fill_wishes};
-use super::core::{Client, Inner};
+use super::call::{Call, Check, Stage};
+use super::core::{Client, Inner, Progress};
+use super::feed::Feed;
 use super::status::Status;
-use crate::drive::{Checked, File, Memory, Reader, Source};
+use crate::drive::{File, Memory, Reader, Source};
 use crate::error::{Code, Error, Result};
-use crate::proto::{Envelope, LineEndCheck, Session, header_needs_smtputf8};
+use crate::proto::{Envelope, LineEndCheck, Measure, Measurer, Moment, Session, header_needs_smtputf8};
 
 impl Client {
     /// Sends a finished message. The envelope is made of the arguments alone. They
@@ -16,13 +18,23 @@ impl Client {
     /// `NOT_CONNECTED`, `INVALID_ADDRESS`, `NO_RECIPIENTS` and the like before
     /// anything is sent; `RECIPIENTS_REJECTED` if all were refused; else whatever
     /// the attempt met. [`super::Property::Outcome`] says what became of the message.
-    pub fn send_message<'a>(&self, arguments: impl FnOnce() -> Result<Arguments<'a>>) -> Result<()> {
-        self.operate_message(|inner| self.send_in(inner, arguments()?))
+    pub fn send_message<'a>(&self, arguments: impl FnOnce() -> Result<Arguments<'a>>) -> Result<Progress> {
+        self.operate_message(|inner| {
+            let arguments = arguments()?;
+            inner.expect_connection()?;
+            let (mut feed, check) = self.prepare(inner, arguments)?;
+            let stage = self.begin_sending(inner, &mut feed, None)?;
+            Ok(Call { feed, check, ..Call::new(stage) })
+        })
     }
 
-    pub(super) fn send_in(&self, inner: &mut Inner, arguments: Arguments<'_>) -> Result<()> {
+    /// Looks at a message and makes its envelope, before anything is sent.
+    pub(super) fn prepare<'a>(
+        &self,
+        inner: &mut Inner,
+        arguments: Arguments<'a>,
+    ) -> Result<(Feed<'a>, Option<Box<Check>>)> {
         let Arguments { sender, recipients, message } = arguments;
-        inner.expect_connection()?;
         fill_envelope(&mut inner.envelope, sender, recipients)?;
         let is_strict = {
             let settings = &self.shared.lock().settings;
@@ -35,7 +47,8 @@ impl Client {
                 if is_strict {
                     check_line_ends(&mut Memory::new(octets), &mut LineEndCheck::default(), true)?;
                 }
-                self.send_from(inner, &mut Memory::new(octets), Some(octets.len() as u64))
+                inner.envelope.set_size(Some(octets.len() as u64));
+                Ok((Feed::Memory(Memory::new(octets)), None))
             }
             Content::File(path) => {
                 let mut file = File::open(path)?;
@@ -45,38 +58,65 @@ impl Client {
                 }
                 describe(&mut inner.envelope, file.next()?, true);
                 file.rewind()?;
-                let length = file.length();
-                self.send_from(inner, &mut file, length)
+                inner.envelope.set_size(file.length());
+                Ok((Feed::Other(Box::new(file)), None))
             }
             Content::Reader { size, read } => {
                 // What is not known before it is read may have octets beyond ASCII.
                 inner.envelope.set_eight_bit(true);
-                let mut reader = Reader::new(read);
-                if is_strict {
-                    let mut check = LineEndCheck::default();
-                    return self.send_from(inner, &mut Checked::new(&mut reader, &mut check, true), size);
-                }
-                self.send_from(inner, &mut reader, size)
+                inner.envelope.set_size(size);
+                let check =
+                    is_strict.then(|| Box::new(Check { state: LineEndCheck::default(), passing: true, ends: true }));
+                Ok((Feed::Other(Box::new(Reader::new(read))), check))
             }
             Content::Source { size, repeatable, eight_bit, header_utf8, source } => {
                 inner.envelope.set_repeatable(repeatable);
                 inner.envelope.set_eight_bit(eight_bit);
+                inner.envelope.set_size(size);
                 if header_utf8 {
                     inner.envelope.set_header_utf8(true);
                 }
-                self.send_from(inner, source, size)
+                Ok((Feed::Other(source), None))
             }
         }
     }
 
-    fn send_from(&self, inner: &mut Inner, source: &mut dyn Source, size: Option<u64>) -> Result<()> {
-        inner.envelope.set_size(size);
+    /// Begins to send the message that was prepared.
+    pub(super) fn begin_sending(&self, inner: &mut Inner, feed: &mut Feed<'_>, end: Option<Moment>) -> Result<Stage> {
+        inner.measure(feed.source())?;
         let begin = |session: &mut Session, now, envelope: &mut Envelope| session.send(envelope, now);
-        self.run_command(inner, Some(source), begin, Status::take_message)
+        self.begin_command(inner, end, true, begin, Status::take_message)
     }
 }
 
 impl Inner {
+    /// Learns how long the message will be on the wire where it goes out with BDAT.
+    fn measure(&mut self, source: &mut dyn Source) -> Result<()> {
+        let session = self.connection.as_ref().and_then(|connection| connection.session());
+        let chunks = self.envelope.prefers_chunks() && session.is_some_and(|session| session.capabilities().chunking);
+        if !chunks || !self.envelope.is_repeatable() {
+            return Ok(());
+        }
+        if let Some(length) = self.envelope.size().filter(|_| self.envelope.is_binary()) {
+            self.envelope.set_measure(Measure::of_binary(length));
+            return Ok(());
+        }
+        let (mut measurer, mut octets) = (Measurer::default(), 0);
+        loop {
+            let piece = source.next()?;
+            if piece.is_empty() {
+                break;
+            }
+            octets += piece.len() as u64;
+            if !self.envelope.is_binary() {
+                measurer.push(piece);
+            }
+        }
+        let is_binary = self.envelope.is_binary();
+        self.envelope.set_measure(if is_binary { Measure::of_binary(octets) } else { measurer.finish() });
+        source.rewind()
+    }
+
     /// A message that was begun step by step must not be forgotten for another one.
     pub(super) fn expect_no_message(&self) -> Result<()> {
         let session = self.connection.as_ref().and_then(|connection| connection.session());

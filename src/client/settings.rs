@@ -43,6 +43,7 @@ pub(super) struct Settings {
     pub(super) smtputf8: bool,
     pub(super) wishes: Wishes,
     pub(super) network: Network,
+    pub(super) nonblocking: bool,
     pub(super) timeout: u32,
     pub(super) timeouts: Timeouts,
     pub(super) trace: TraceSettings,
@@ -163,6 +164,7 @@ impl Settings {
                 self.security = found.ok_or_else(|| out_of_range(3))?.0;
             }
             Property::AuthType => self.auth_type = parse_auth_type(name, value)?,
+            Property::Blocking => self.nonblocking = !switch(value).ok_or_else(|| out_of_range(1))?,
             Property::InsecureAuth => self.insecure_auth = switch(value).ok_or_else(|| out_of_range(1))?,
             Property::Chunking => {
                 let found = Chunking::ALL.iter().find(|(choice, ..)| *choice as i64 == value);
@@ -209,6 +211,7 @@ impl Settings {
             Property::Options => i64::from(self.options.0),
             Property::TlsMode => self.security as i64,
             Property::AuthType => auth_type_number(self.auth_type),
+            Property::Blocking => i64::from(!self.nonblocking),
             Property::InsecureAuth => i64::from(self.insecure_auth),
             Property::InsecureSkipVerify => i64::from(self.insecure_skip_verify),
             Property::AllOrNothing => i64::from(self.all_or_nothing),

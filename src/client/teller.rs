@@ -16,13 +16,13 @@ pub(super) struct Teller<'a> {
     /// The length of the message; 0 if it is not known.
     total: u64,
     /// What was told of its progress last.
-    told: u64,
+    told: &'a mut u64,
 }
 
 impl<'a> Teller<'a> {
-    pub(super) fn new(client: &'a Client, sink: Option<&'a Arc<Sink>>, total: u64) -> Self {
+    pub(super) fn new(client: &'a Client, sink: Option<&'a Arc<Sink>>, total: u64, told: &'a mut u64) -> Self {
         let wishes = wishes(&client.tracer, sink.map(|sink| &**sink));
-        Self { client, sink, wishes, total, told: 0 }
+        Self { client, sink, wishes, total, told }
     }
 }
 
@@ -45,8 +45,8 @@ impl Observer for Teller<'_> {
         if !self.sink.is_some_and(|sink| sink.wants(EventKind::Progress)) {
             return;
         }
-        if octets == 0 || last || octets - self.told >= LEAST.max(self.total / 100) {
-            self.told = octets;
+        if octets == 0 || last || octets - *self.told >= LEAST.max(self.total / 100) {
+            *self.told = octets;
             let event = Event { progress: (octets, self.total), ..Event::plain(EventKind::Progress) };
             self.client.tell(self.sink, &event);
         }

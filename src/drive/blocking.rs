@@ -1,6 +1,7 @@
 //! The blocking driver: steps, and waits in between.
 
 use super::connection::Connection;
+use super::nonblocking::advance;
 use super::observer::Observer;
 use super::source::Source;
 use crate::error::Result;
@@ -13,16 +14,10 @@ use crate::error::Result;
 pub fn run(connection: &mut Connection, source: &mut dyn Source, observer: &mut dyn Observer) -> Result<()> {
     connection.tell(observer);
     loop {
-        if let Some(result) = connection.step(source, observer) {
+        if let Some(result) = advance(connection, source, observer) {
             return result;
         }
         let deadline = connection.deadline();
-        if deadline.is_some_and(|deadline| connection.now() >= deadline)
-            && let Some(error) = connection.check_time()
-        {
-            return Err(error);
-        }
-        connection.tell(observer);
         if let Err(error) = connection.wait(deadline) {
             return Err(connection.fail(error));
         }

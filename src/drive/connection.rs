@@ -1,18 +1,21 @@
 //! One connection from the look-up of its name to its end, and the step
 //! function that all drivers share.
 
+mod facts;
 mod opening;
+mod waiting;
+
+pub use waiting::Held;
 
 use self::opening::Tunnelling;
 use super::local_name::default_local_name;
 use super::observer::{Activity, Observer};
 use super::plan::Plan;
-use super::source::Source;
-use super::spent::Spent;
+use super::source::{Rest, Source};
 use super::timer::Timer;
 use crate::error::{Code, Error, Phase, Result};
 use crate::net::canceller::{Canceller, Target};
-use crate::net::clock::Clock;
+use crate::net::gathering::Gathering;
 use crate::net::peer::Peer;
 use crate::net::race::Race;
 use crate::net::random::nonce;
@@ -24,7 +27,6 @@ use crate::net::trust::{Policy, Trust};
 use crate::net::waker::Waker;
 use crate::net::wire_error;
 use crate::proto::{Config, Moment, OUTPUT_CHUNK, Record, Secret, Security, Session, Want};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// How far the connection is.
@@ -61,6 +63,8 @@ pub struct Connection {
     stage: Stage,
     stage_since: Moment,
     waker: Option<Arc<Waker>>,
+    /// What stands for several things that are waited for, once an event loop asked.
+    gathering: Option<Arc<Gathering>>,
     canceller: Arc<Canceller>,
     timer: Timer,
     /// The session that another one is to take over from.
@@ -87,6 +91,7 @@ impl Connection {
             stage: Stage::Failed,
             stage_since: timer.now,
             waker: None,
+            gathering: None,
             canceller,
             timer,
             left: None,
@@ -137,18 +142,6 @@ impl Connection {
         }
     }
 
-    /// What to wait for.
-    #[must_use]
-    pub fn watches(&self) -> Vec<Watch> {
-        let waker = self.waker.iter().map(|waker| Watch { socket: waker.raw(), read: true, write: false });
-        match &self.stage {
-            Stage::Resolving(_) | Stage::Joined(..) | Stage::Failed => waker.collect(),
-            Stage::Racing(race) => waker.chain(race.watches()).collect(),
-            Stage::Tunnelling(tunnelling) => waker.chain([tunnelling.watch()]).collect(),
-            Stage::Talking(talk) => vec![talk.stream.watch(talk.session.want() == Want::Write)],
-        }
-    }
-
     /// When there is something to do even if nothing happens: time is up then,
     /// or the next address is to be tried.
     #[must_use]
@@ -180,6 +173,20 @@ impl Connection {
         };
         self.timer.read();
         if self.is_cancelled() { Ok(()) } else { waited }
+    }
+
+    /// Takes in what is there, without waiting; then [`Self::step`] is due.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::wait`].
+    pub fn look(&mut self) -> Result<()> {
+        let received = match &mut self.stage {
+            Stage::Talking(talk) => talk.stream.receive().map(|_| ()),
+            _ => Ok(()),
+        };
+        self.timer.read();
+        if self.is_cancelled() { Ok(()) } else { received }
     }
 
     /// Ends the operation with an error, if the present phase, or the call, has had its time.
@@ -247,33 +254,6 @@ impl Connection {
         observer.doing(self.timer.phase, activity);
     }
 
-    /// The clock by which it goes.
-    #[must_use]
-    pub fn clock(&self) -> Clock {
-        self.timer.clock()
-    }
-
-    /// What the present call has spent its time on.
-    #[must_use]
-    pub fn spent(&self) -> &Spent {
-        &self.timer.spent
-    }
-
-    /// The octets sent and received so far, without what TLS adds.
-    #[must_use]
-    pub fn octets(&self) -> (u64, u64) {
-        match &self.stage {
-            Stage::Talking(talk) => (talk.session.octets_sent(), talk.received),
-            _ => (0, 0),
-        }
-    }
-
-    /// The time when the last wait ended.
-    #[must_use]
-    pub fn now(&self) -> Moment {
-        self.timer.now
-    }
-
     /// Reads the clock: to be called before an operation is begun.
     pub fn read_clock(&mut self) -> Moment {
         self.timer.begin();
@@ -284,44 +264,11 @@ impl Connection {
         self.canceller.is_cancelled()
     }
 
-    /// What it was to be like.
-    #[must_use]
-    pub fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    /// The conversation, once there is one.
-    #[must_use]
-    pub fn session(&self) -> Option<&Session> {
-        match &self.stage {
-            Stage::Talking(talk) => Some(&talk.session),
-            _ => self.left.as_deref(),
-        }
-    }
-
     /// The conversation, to give it a command.
     pub fn session_mut(&mut self) -> Option<&mut Session> {
         match &mut self.stage {
             Stage::Talking(talk) => Some(&mut talk.session),
             _ => self.left.as_deref_mut(),
-        }
-    }
-
-    /// What was agreed for TLS.
-    #[must_use]
-    pub fn tls_info(&self) -> Option<&TlsInfo> {
-        match &self.stage {
-            Stage::Talking(talk) => talk.tls_info.as_ref(),
-            _ => None,
-        }
-    }
-
-    /// The address of the server and of this end.
-    #[must_use]
-    pub fn addresses(&self) -> Option<(&Peer, Option<SocketAddr>)> {
-        match &self.stage {
-            Stage::Talking(talk) => Some((&talk.peer, talk.stream.local_address())),
-            _ => None,
         }
     }
 
@@ -375,6 +322,7 @@ impl Connection {
         stream.establish().map_err(|error| wire_error(&error, Phase::Connect))?;
         self.canceller.set_target(Some(Target::Socket(stream.shared_socket())));
         self.waker = None;
+        self.gathering = None;
         let local_name = match &self.plan.local_name {
             Some(name) => name.clone(),
             None => default_local_name(&stream),
@@ -454,8 +402,13 @@ impl Talk {
         }
     }
 
+    /// Content is waited for only when the stream takes no more of it.
+    fn watch(&self) -> Watch {
+        self.stream.watch(matches!(self.session.want(), Want::Write | Want::Content))
+    }
+
     fn wait(&mut self, millis: Option<u32>) -> Result<()> {
-        let watch = self.stream.watch(self.session.want() == Want::Write);
+        let watch = self.watch();
         if !watch.write {
             // The socket itself waits: one call instead of two.
             return self.stream.receive_patiently(millis).map(|_| ());
@@ -474,6 +427,11 @@ impl Talk {
             observer.progress(0, false, timer.now);
         }
         timer.phase = Phase::Content;
+        if self.session.passable() > OUTPUT_CHUNK as u64
+            && let Some(moved) = self.pass(source, observer, timer)?
+        {
+            return Ok(moved);
+        }
         let slow = source.may_wait();
         let piece = source.next()?;
         if slow {
@@ -494,6 +452,48 @@ impl Talk {
         Ok(true)
     }
 
+    /// Has content go from its source to the stream in one step, if that can be done;
+    /// true if something went out.
+    fn pass(
+        &mut self,
+        source: &mut dyn Source,
+        observer: &mut dyn Observer,
+        timer: &mut Timer,
+    ) -> Result<Option<bool>> {
+        /// Long enough to cost few calls, short enough to tell of progress, and to
+        /// hear the server in between.
+        const MOST: usize = 1024 * 1024;
+        let most = usize::try_from(self.session.passable()).unwrap_or(MOST).min(MOST);
+        if matches!(source.rest(), Rest::Pieces)
+            || (matches!(source.rest(), Rest::File(_)) && !self.stream.takes_files())
+        {
+            return Ok(None);
+        }
+        if !self.session.output().is_empty() {
+            return self.write(timer).map(Some);
+        }
+        let sent = match source.rest() {
+            Rest::Memory([]) => None,
+            Rest::Memory(octets) => Some(self.stream.write(&octets[..octets.len().min(most)])),
+            Rest::File(file) => self.stream.write_file(file, most).transpose(),
+            Rest::Pieces => None,
+        };
+        let count = match sent {
+            None => return Ok(None),
+            Some(Ok(0)) => return Ok(Some(false)),
+            Some(Ok(count)) => count,
+            Some(Err(error)) => return self.hear(error, timer),
+        };
+        source.skip(count);
+        timer.read();
+        self.session.handle_passed(count as u64, timer.now);
+        observer.progress(self.session.content_octets(), false, timer.now);
+        if self.session.passable() > 0 {
+            self.look_for_a_refusal(count)?;
+        }
+        Ok(Some(true))
+    }
+
     /// True if something went out, or came in.
     fn write(&mut self, timer: &mut Timer) -> Result<bool> {
         match self.stream.write(self.session.output()) {
@@ -511,17 +511,18 @@ impl Talk {
                 self.look_for_a_refusal(count)?;
                 Ok(true)
             }
-            // The server may have said why before it hung up.
-            Err(error) => match self.stream.receive() {
-                Ok(_) if !self.stream.input().is_empty() => {
-                    self.received += self.stream.input().len() as u64;
-                    self.session.handle_input(self.stream.input(), timer.now);
-                    self.stream.take_input();
-                    Err(error)
-                }
-                _ => Err(error),
-            },
+            Err(error) => self.hear(error, timer),
         }
+    }
+
+    /// The stream is broken, but the server may have said why before it hung up.
+    fn hear<T>(&mut self, error: Box<Error>, timer: &Timer) -> Result<T> {
+        if self.stream.receive().is_ok() && !self.stream.input().is_empty() {
+            self.received += self.stream.input().len() as u64;
+            self.session.handle_input(self.stream.input(), timer.now);
+            self.stream.take_input();
+        }
+        Err(error)
     }
 
     /// While writes never wait nothing would be read; but a server that has

@@ -6,6 +6,7 @@
 mod blocking;
 mod connection;
 mod local_name;
+mod nonblocking;
 mod observer;
 mod plan;
 mod source;
@@ -13,8 +14,9 @@ mod spent;
 mod timer;
 
 pub use blocking::run;
-pub use connection::Connection;
+pub use connection::{Connection, Held};
+pub use nonblocking::{advance, look};
 pub use observer::{Activity, Observer};
 pub use plan::Plan;
-pub use source::{Checked, File, Memory, NoContent, Reader, Source};
+pub use source::{Checked, File, Kept, Memory, NoContent, Read, Reader, Source};
 pub use spent::Spent;

@@ -22,10 +22,31 @@ pub trait Source {
     /// If the content cannot be had again.
     fn rewind(&mut self) -> Result<()>;
 
+    /// What is left, if it can go to a stream without being read piece by piece.
+    fn rest(&self) -> Rest<'_> {
+        Rest::Pieces
+    }
+
+    /// Takes note that so many octets of [`Self::rest`] have gone to the stream.
+    fn skip(&mut self, count: usize) {
+        let _ = count;
+    }
+
     /// Whether getting a piece may take time.
     fn may_wait(&self) -> bool {
         true
     }
+}
+
+/// See [`Source::rest`].
+#[derive(Clone, Copy, Debug)]
+pub enum Rest<'a> {
+    /// It has to be read.
+    Pieces,
+    /// It lies in memory.
+    Memory(&'a [u8]),
+    /// It is in a file, from its present position on.
+    File(&'a SystemFile),
 }
 
 /// For operations that send no content.
@@ -57,6 +78,16 @@ impl<'a> Memory<'a> {
     }
 }
 
+impl Memory<'_> {
+    /// A copy of the content, in memory that is at hand, with as much of it given.
+    #[must_use]
+    pub fn keep(&self, mut spare: Vec<u8>) -> Kept {
+        spare.clear();
+        spare.extend_from_slice(self.all);
+        Kept { octets: spare, given: self.all.len() - self.rest.len() }
+    }
+}
+
 impl Source for Memory<'_> {
     fn next(&mut self) -> Result<&[u8]> {
         let (piece, rest) = self.rest.split_at(self.rest.len().min(OUTPUT_CHUNK));
@@ -67,6 +98,54 @@ impl Source for Memory<'_> {
     fn rewind(&mut self) -> Result<()> {
         self.rest = self.all;
         Ok(())
+    }
+
+    fn rest(&self) -> Rest<'_> {
+        Rest::Memory(self.rest)
+    }
+
+    fn skip(&mut self, count: usize) {
+        self.rest = self.rest.get(count..).unwrap_or_default();
+    }
+
+    fn may_wait(&self) -> bool {
+        false
+    }
+}
+
+/// Content in memory of its own.
+#[derive(Debug, Default)]
+pub struct Kept {
+    octets: Vec<u8>,
+    given: usize,
+}
+
+impl Kept {
+    /// Its memory.
+    #[must_use]
+    pub fn into_octets(self) -> Vec<u8> {
+        self.octets
+    }
+}
+
+impl Source for Kept {
+    fn next(&mut self) -> Result<&[u8]> {
+        let from = self.given;
+        self.given = self.octets.len().min(from + OUTPUT_CHUNK);
+        Ok(&self.octets[from..self.given])
+    }
+
+    fn rewind(&mut self) -> Result<()> {
+        self.given = 0;
+        Ok(())
+    }
+
+    fn rest(&self) -> Rest<'_> {
+        Rest::Memory(&self.octets[self.given..])
+    }
+
+    fn skip(&mut self, count: usize) {
+        self.given = self.octets.len().min(self.given + count);
     }
 
     fn may_wait(&self) -> bool {
@@ -169,22 +248,30 @@ impl Source for File {
             Error::new(Code::FILE, Phase::Content, what).with_os(&error)
         })
     }
+
+    fn rest(&self) -> Rest<'_> {
+        Rest::File(&self.file)
+    }
 }
 
 /// Content that a function gives, called until it gives nothing.
-pub struct Reader<'a> {
-    read: &'a mut dyn FnMut(&mut [u8]) -> Result<usize>,
+pub struct Reader {
+    read: Box<Read>,
     buffer: Vec<u8>,
 }
 
-impl<'a> Reader<'a> {
+/// Fills a buffer and says how far; 0 is the end.
+pub type Read = dyn FnMut(&mut [u8]) -> Result<usize> + Send;
+
+impl Reader {
     /// Content from a function that fills a buffer and says how far.
-    pub fn new(read: &'a mut dyn FnMut(&mut [u8]) -> Result<usize>) -> Self {
+    #[must_use]
+    pub fn new(read: Box<Read>) -> Self {
         Self { read, buffer: Vec::new() }
     }
 }
 
-impl Source for Reader<'_> {
+impl Source for Reader {
     fn next(&mut self) -> Result<&[u8]> {
         self.buffer.resize(OUTPUT_CHUNK, 0);
         let count = (self.read)(&mut self.buffer)?;

@@ -111,6 +111,9 @@ codes! {
     INVALID_PARAMETER 10022 Caller
         "a parameter has a value that is not allowed"
         "Correct the parameter that the message names.";
+    OPERATION_IN_PROGRESS 10036 Caller
+        "an earlier operation of the client is still under way"
+        "Go on with it by SmtpProcess until it is over, or end it with SmtpCancel and SmtpProcess.";
     INVALID_HANDLE 10038 Caller
         "the handle is not a live one of its type"
         "Use the handle that the function that creates them returned, and never after its release.";
@@ -231,6 +234,9 @@ codes! {
     LINE_END 0x501B Caller
         "the message has a line end that is not CRLF"
         "Write every line end as CRLF, or clear SMTP_PROPERTY_STRICT_LINE_ENDS to have them repaired.";
+    NO_OPERATION 0x5020 Caller
+        "no operation is under way"
+        "Call SmtpProcess only while an operation is pending: its result is told once.";
     HEADER 0x5030 Caller
         "the header field cannot be written"
         "Correct the name or the value that the message tells of.";

@@ -1,6 +1,6 @@
 //! Creating, connecting, sending, disconnecting.
 
-use super::entry::{on_client, plain, query};
+use super::entry::{on_client, plain, query, settled};
 use super::handle::{self, SmtpClient};
 use super::text::optional;
 use crate::client::{Client, Options};
@@ -89,8 +89,7 @@ pub unsafe extern "C" fn SmtpConnect(
             let what = format!("the port {port} is not between 0 and 65535");
             Error::caller(Code::INVALID_PARAMETER, what)
         })?;
-        client.connect(host, port, timeout_ms, Options::parse(options)?)?;
-        Ok(0)
+        client.connect(host, port, timeout_ms, Options::parse(options)?).map(settled)
     })
 }
 
@@ -130,8 +129,7 @@ pub unsafe extern "C" fn SmtpAttachSocket(
     on_client(client, |client| {
         // SAFETY: as our caller promises.
         let host = unsafe { optional(host, "host") }?;
-        client.attach(socket, host, Options::parse(options)?)?;
-        Ok(0)
+        client.attach(socket, host, Options::parse(options)?).map(settled)
     })
 }
 
@@ -167,8 +165,7 @@ pub unsafe extern "C" fn SmtpAuthenticate(
     on_client(client, |client| {
         // SAFETY: as our caller promises.
         let (user, password) = unsafe { (optional(user, "user")?, optional(password, "password")?) };
-        client.authenticate(user, password.map(Secret::new))?;
-        Ok(0)
+        client.authenticate(user, password.map(Secret::new)).map(settled)
     })
 }
 
@@ -182,10 +179,7 @@ pub unsafe extern "C" fn SmtpAuthenticate(
 /// Threads: any; waits for its turn. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn SmtpDisconnect(client: *mut SmtpClient) -> i32 {
-    on_client(client, |client| {
-        client.disconnect()?;
-        Ok(0)
-    })
+    on_client(client, |client| client.disconnect().map(settled))
 }
 
 /// Sends RSET, which makes the server forget a transaction that was begun (RFC
@@ -197,10 +191,7 @@ pub extern "C" fn SmtpDisconnect(client: *mut SmtpClient) -> i32 {
 /// Threads: any; waits for its turn. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn SmtpReset(client: *mut SmtpClient) -> i32 {
-    on_client(client, |client| {
-        client.reset()?;
-        Ok(0)
-    })
+    on_client(client, |client| client.reset().map(settled))
 }
 
 /// Cancels the call that runs on a client, in any phase; the call returns

@@ -1,8 +1,10 @@
 //! Commands beside the sending of messages.
 
-use super::entry::on_client;
+use super::entry::{on_client, settled};
 use super::handle::SmtpClient;
+use super::poll::SMTP_PENDING;
 use super::text::{copy_out, null, optional, required};
+use crate::client::Progress;
 use std::ffi::c_char;
 
 /// Sends a command that the library has no function for, and reads its reply
@@ -33,8 +35,7 @@ pub unsafe extern "C" fn SmtpCommand(
     on_client(client, |client| {
         // SAFETY: as our caller promises.
         let (command, parameters) = unsafe { (required(command, "command")?, optional(parameters, "parameters")?) };
-        client.command(command, parameters.unwrap_or_default())?;
-        Ok(0)
+        client.command(command, parameters.unwrap_or_default()).map(settled)
     })
 }
 
@@ -48,10 +49,7 @@ pub unsafe extern "C" fn SmtpCommand(
 /// Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn SmtpNoop(client: *mut SmtpClient) -> i32 {
-    on_client(client, |client| {
-        client.command("NOOP", "")?;
-        Ok(0)
-    })
+    on_client(client, |client| client.command("NOOP", "").map(settled))
 }
 
 /// Asks the server whether an address is valid, with VRFY (RFC 5321 section
@@ -73,8 +71,7 @@ pub extern "C" fn SmtpNoop(client: *mut SmtpClient) -> i32 {
 pub unsafe extern "C" fn SmtpVerifyAddress(client: *mut SmtpClient, address: *const c_char) -> i32 {
     on_client(client, |client| {
         // SAFETY: as our caller promises.
-        client.ask("VRFY", unsafe { required(address, "address") }?)?;
-        Ok(0)
+        client.ask("VRFY", unsafe { required(address, "address") }?).map(settled)
     })
 }
 
@@ -110,9 +107,11 @@ pub unsafe extern "C" fn SmtpExpandAddress(
         if buffer.is_null() && capacity != 0 {
             return Err(null("buffer"));
         }
-        let members = client.ask("EXPN", address)?;
-        // SAFETY: as our caller promises.
-        unsafe { copy_out(&members, buffer, capacity, length) }
+        match client.ask("EXPN", address)? {
+            // SAFETY: as our caller promises.
+            Progress::Done(members) => unsafe { copy_out(&members, buffer, capacity, length) },
+            Progress::Pending => Ok(SMTP_PENDING),
+        }
     })
 }
 
@@ -147,9 +146,11 @@ pub unsafe extern "C" fn SmtpHelp(
         if buffer.is_null() && capacity != 0 {
             return Err(null("buffer"));
         }
-        let text = client.command("HELP", topic.unwrap_or_default())?;
-        // SAFETY: as our caller promises.
-        unsafe { copy_out(&text, buffer, capacity, length) }
+        match client.command("HELP", topic.unwrap_or_default())? {
+            // SAFETY: as our caller promises.
+            Progress::Done(text) => unsafe { copy_out(&text, buffer, capacity, length) },
+            Progress::Pending => Ok(SMTP_PENDING),
+        }
     })
 }
 
@@ -172,7 +173,6 @@ pub unsafe extern "C" fn SmtpHelp(
 pub unsafe extern "C" fn SmtpExtendedTurn(client: *mut SmtpClient, node: *const c_char) -> i32 {
     on_client(client, |client| {
         // SAFETY: as our caller promises.
-        client.extended_turn(unsafe { required(node, "node") }?)?;
-        Ok(0)
+        client.extended_turn(unsafe { required(node, "node") }?).map(settled)
     })
 }

@@ -2,7 +2,8 @@
 
 use super::handle::{self, SmtpClient};
 use super::message::{Held, SmtpMessage};
-use crate::client::Client;
+use super::poll::SMTP_PENDING;
+use crate::client::{Client, Progress};
 use crate::error::{Code, Error, Phase, Result};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,6 +54,14 @@ pub(super) fn on_message(handle: *const SmtpMessage, body: impl FnOnce(&Held) ->
         held.poison();
     }
     finish(outcome, None)
+}
+
+/// The value of an operation that did not fail.
+pub(super) fn settled<T>(progress: Progress<T>) -> i32 {
+    match progress {
+        Progress::Done(_) => 0,
+        Progress::Pending => SMTP_PENDING,
+    }
 }
 
 /// Runs a function that needs no client.
@@ -151,7 +160,7 @@ mod tests {
         assert_eq!(on_client(broken, |_| panic!("a defect in a test")), Code::INTERNAL.0);
         let failure = last_failure().expect("recorded");
         assert!(failure.what.contains("a defect in a test"));
-        let reset = |handle| on_client(handle, |client| client.reset().map(|()| 0));
+        let reset = |handle| on_client(handle, |client| client.reset().map(settled));
         assert_eq!(reset(broken), Code::HANDLE_POISONED.0);
         assert_eq!(reset(sound), Code::NOT_CONNECTED.0);
         for handle in [broken, sound] {

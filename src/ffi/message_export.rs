@@ -1,6 +1,6 @@
 //! Messages loaded, written out, and sent.
 
-use super::entry::{on_client, on_message};
+use super::entry::{on_client, on_message, settled};
 use super::handle::{self, SmtpClient};
 use super::message::{Held, SmtpMessage};
 use super::send::{SmtpReadCallback, read_with};
@@ -276,30 +276,31 @@ pub extern "C" fn SmtpSendComposed(client: *mut SmtpClient, message: *mut SmtpMe
     on_client(client, |client| {
         let held = handle::find(message)?;
         held.check()?;
-        let mut prepared: Option<(MessageEnvelope, String, Rendering)> = None;
-        let slot = &mut prepared;
-        client.send_message(move || {
-            // 8BITMIME, as the server offers it and the program left it on.
-            let offered = client.integer(Property::ExtendedOptions as u32)?;
-            let options = RenderOptions { eight_bit: offered & EIGHT_BIT_MIME != 0, ..RenderOptions::default() };
-            let mut message = held.lock();
-            let envelope = message.envelope()?;
-            let mut rendering = message.render(options)?;
-            let signatures = message.signatures();
-            drop(message);
-            rendering.sign(&signatures, now())?;
-            let recipients = envelope.recipients.join(",");
-            let (envelope, recipients, rendering) = slot.insert((envelope, recipients, rendering));
-            let message = Content::Source {
-                size: rendering.length(),
-                repeatable: rendering.is_repeatable(),
-                eight_bit: rendering.is_eight_bit(),
-                header_utf8: rendering.has_utf8_header(),
-                source: rendering,
-            };
-            Ok(Arguments { sender: &envelope.sender, recipients, message })
-        })?;
-        Ok(0)
+        // What the arguments borrow has to be somewhere until they were looked at.
+        let mut addresses: Option<(String, String)> = None;
+        let slot = &mut addresses;
+        client
+            .send_message(move || {
+                // 8BITMIME, as the server offers it and the program left it on.
+                let offered = client.integer(Property::ExtendedOptions as u32)?;
+                let options = RenderOptions { eight_bit: offered & EIGHT_BIT_MIME != 0, ..RenderOptions::default() };
+                let mut message = held.lock();
+                let MessageEnvelope { sender, recipients } = message.envelope()?;
+                let mut rendering = message.render(options)?;
+                let signatures = message.signatures();
+                drop(message);
+                rendering.sign(&signatures, now())?;
+                let (sender, recipients) = slot.insert((sender, recipients.join(",")));
+                let message = Content::Source {
+                    size: rendering.length(),
+                    repeatable: rendering.is_repeatable(),
+                    eight_bit: rendering.is_eight_bit(),
+                    header_utf8: rendering.has_utf8_header(),
+                    source: Box::new(rendering),
+                };
+                Ok(Arguments { sender, recipients, message })
+            })
+            .map(settled)
     })
 }
 

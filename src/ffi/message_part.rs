@@ -40,7 +40,7 @@ pub unsafe extern "C" fn SmtpMessageGetPartCount(message: *const SmtpMessage, co
         if count.is_null() {
             return Err(null("count"));
         }
-        let found = held.lock().parts().len();
+        let found = held.lock().listed_parts().len();
         // SAFETY: not null, and as our caller promises.
         unsafe { count.write(found) };
         Ok(0)
@@ -93,10 +93,9 @@ pub unsafe extern "C" fn SmtpMessageGetPart(
 
 /// The part, so that the message is not locked while it is read.
 fn part_of(held: &Held, index: usize) -> Result<Part> {
-    let parts = held.lock().parts();
-    let count = parts.len();
-    parts.into_iter().nth(index).ok_or_else(|| {
-        let what = format!("there is no part {index}; the message has {count}, counted from 0");
+    let parts = held.lock().listed_parts();
+    parts.get(index).cloned().ok_or_else(|| {
+        let what = format!("there is no part {index}; the message has {}, counted from 0", parts.len());
         Error::caller(Code::NOT_FOUND, what)
     })
 }

@@ -1,9 +1,9 @@
 //! Sending: from memory, from a file, from a reader.
 
-use super::entry::on_client;
+use super::entry::{on_client, settled};
 use super::handle::SmtpClient;
 use super::text::{null, octets, required};
-use crate::client::{Arguments, Content};
+use crate::client::{Arguments, Content, Read};
 use crate::error::{Code, Error, Phase, Result};
 use std::ffi::{c_char, c_void};
 
@@ -52,17 +52,18 @@ pub unsafe extern "C" fn SmtpSendMessage(
     length: usize,
 ) -> i32 {
     on_client(client, |client| {
-        client.send_message(|| {
-            // SAFETY: as our caller promises.
-            unsafe {
-                Ok(Arguments {
-                    sender: required(sender, "sender")?,
-                    recipients: required(recipients, "recipients")?,
-                    message: Content::Memory(octets(message, length, "message")?),
-                })
-            }
-        })?;
-        Ok(0)
+        client
+            .send_message(|| {
+                // SAFETY: as our caller promises.
+                unsafe {
+                    Ok(Arguments {
+                        sender: required(sender, "sender")?,
+                        recipients: required(recipients, "recipients")?,
+                        message: Content::Memory(octets(message, length, "message")?),
+                    })
+                }
+            })
+            .map(settled)
     })
 }
 
@@ -91,17 +92,18 @@ pub unsafe extern "C" fn SmtpSendFile(
     path: *const c_char,
 ) -> i32 {
     on_client(client, |client| {
-        client.send_message(|| {
-            // SAFETY: as our caller promises.
-            unsafe {
-                Ok(Arguments {
-                    sender: required(sender, "sender")?,
-                    recipients: required(recipients, "recipients")?,
-                    message: Content::File(required(path, "path")?),
-                })
-            }
-        })?;
-        Ok(0)
+        client
+            .send_message(|| {
+                // SAFETY: as our caller promises.
+                unsafe {
+                    Ok(Arguments {
+                        sender: required(sender, "sender")?,
+                        recipients: required(recipients, "recipients")?,
+                        message: Content::File(required(path, "path")?),
+                    })
+                }
+            })
+            .map(settled)
     })
 }
 
@@ -147,26 +149,45 @@ pub unsafe extern "C" fn SmtpSendStream(
     user_data: *mut c_void,
 ) -> i32 {
     on_client(client, |client| {
-        let mut read = read_with(reader, user_data);
-        client.send_message(|| {
-            if reader.is_none() {
-                return Err(null("reader"));
-            }
-            // SAFETY: as our caller promises.
-            let (sender, recipients) = unsafe { (required(sender, "sender")?, required(recipients, "recipients")?) };
-            let size = (size != u64::MAX).then_some(size);
-            Ok(Arguments { sender, recipients, message: Content::Reader { size, read: &mut read } })
-        })?;
-        Ok(0)
+        client
+            .send_message(|| {
+                if reader.is_none() {
+                    return Err(null("reader"));
+                }
+                // SAFETY: as our caller promises.
+                let (sender, recipients) =
+                    unsafe { (required(sender, "sender")?, required(recipients, "recipients")?) };
+                let size = (size != u64::MAX).then_some(size);
+                Ok(Arguments {
+                    sender,
+                    recipients,
+                    message: Content::Reader { size, read: read_with(reader, user_data) },
+                })
+            })
+            .map(settled)
     })
 }
 
 /// The caller's reader as a function of ours.
-pub(super) fn read_with(reader: SmtpReadCallback, user_data: *mut c_void) -> impl FnMut(&mut [u8]) -> Result<usize> {
-    move |buffer| {
-        let Some(reader) = reader else { return Err(null("reader")) };
+pub(super) fn read_with(reader: SmtpReadCallback, user_data: *mut c_void) -> Box<Read> {
+    let caller = Caller { reader, user_data };
+    Box::new(move |buffer| caller.read(buffer))
+}
+
+struct Caller {
+    reader: SmtpReadCallback,
+    user_data: *mut c_void,
+}
+
+// SAFETY: whoever gives a reader allows it to be called by any thread that goes on
+// with the operation, one at a time.
+unsafe impl Send for Caller {}
+
+impl Caller {
+    fn read(&self, buffer: &mut [u8]) -> Result<usize> {
+        let Some(reader) = self.reader else { return Err(null("reader")) };
         // SAFETY: as the caller of the function that was given it promises.
-        let count = unsafe { reader(buffer.as_mut_ptr().cast(), buffer.len(), user_data) };
+        let count = unsafe { reader(buffer.as_mut_ptr().cast(), buffer.len(), self.user_data) };
         usize::try_from(count).map_err(|_| {
             let what = format!("the reader gave up with {count}, so the message was not completed");
             Error::new(Code::READER, Phase::Content, what)

@@ -1,6 +1,6 @@
 //! A message by commands of the caller's own.
 
-use super::entry::on_client;
+use super::entry::{on_client, settled};
 use super::handle::SmtpClient;
 use super::send::{SmtpReadCallback, read_with};
 use super::text::{null, octets, required};
@@ -34,8 +34,7 @@ pub unsafe extern "C" fn SmtpCreateMessage(client: *mut SmtpClient, sender: *con
     on_client(client, |client| {
         // SAFETY: as our caller promises.
         let sender = unsafe { required(sender, "sender") }?;
-        client.create_message(sender, Some(size).filter(|size| !matches!(*size, 0 | u64::MAX)))?;
-        Ok(0)
+        client.create_message(sender, Some(size).filter(|size| !matches!(*size, 0 | u64::MAX))).map(settled)
     })
 }
 
@@ -58,8 +57,7 @@ pub unsafe extern "C" fn SmtpCreateMessage(client: *mut SmtpClient, sender: *con
 pub unsafe extern "C" fn SmtpAddRecipient(client: *mut SmtpClient, address: *const c_char) -> i32 {
     on_client(client, |client| {
         // SAFETY: as our caller promises.
-        client.add_recipient(unsafe { required(address, "address") }?)?;
-        Ok(0)
+        client.add_recipient(unsafe { required(address, "address") }?).map(settled)
     })
 }
 
@@ -85,8 +83,7 @@ pub unsafe extern "C" fn SmtpAddRecipient(client: *mut SmtpClient, address: *con
 pub unsafe extern "C" fn SmtpWrite(client: *mut SmtpClient, buffer: *const c_void, length: usize) -> i32 {
     on_client(client, |client| {
         // SAFETY: as our caller promises.
-        client.append_message(|| Ok(Content::Memory(unsafe { octets(buffer, length, "buffer") }?)))?;
-        Ok(0)
+        client.append_message(|| Ok(Content::Memory(unsafe { octets(buffer, length, "buffer") }?))).map(settled)
     })
 }
 
@@ -107,8 +104,7 @@ pub unsafe extern "C" fn SmtpWrite(client: *mut SmtpClient, buffer: *const c_voi
 pub unsafe extern "C" fn SmtpAppendMessage(client: *mut SmtpClient, message: *const c_void, length: usize) -> i32 {
     on_client(client, |client| {
         // SAFETY: as our caller promises.
-        client.append_message(|| Ok(Content::Memory(unsafe { octets(message, length, "message") }?)))?;
-        Ok(0)
+        client.append_message(|| Ok(Content::Memory(unsafe { octets(message, length, "message") }?))).map(settled)
     })
 }
 
@@ -129,8 +125,7 @@ pub unsafe extern "C" fn SmtpAppendMessage(client: *mut SmtpClient, message: *co
 pub unsafe extern "C" fn SmtpAppendFile(client: *mut SmtpClient, path: *const c_char) -> i32 {
     on_client(client, |client| {
         // SAFETY: as our caller promises.
-        client.append_message(|| Ok(Content::File(unsafe { required(path, "path") }?)))?;
-        Ok(0)
+        client.append_message(|| Ok(Content::File(unsafe { required(path, "path") }?))).map(settled)
     })
 }
 
@@ -157,14 +152,14 @@ pub unsafe extern "C" fn SmtpAppendStream(
     user_data: *mut c_void,
 ) -> i32 {
     on_client(client, |client| {
-        let mut read = read_with(reader, user_data);
-        client.append_message(|| {
-            if reader.is_none() {
-                return Err(null("reader"));
-            }
-            Ok(Content::Reader { size: None, read: &mut read })
-        })?;
-        Ok(0)
+        client
+            .append_message(|| {
+                if reader.is_none() {
+                    return Err(null("reader"));
+                }
+                Ok(Content::Reader { size: None, read: read_with(reader, user_data) })
+            })
+            .map(settled)
     })
 }
 
@@ -179,8 +174,5 @@ pub unsafe extern "C" fn SmtpAppendStream(
 /// Threads: any; waits for its turn. SmtpCancel ends it. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn SmtpCloseMessage(client: *mut SmtpClient) -> i32 {
-    on_client(client, |client| {
-        client.close_message()?;
-        Ok(0)
-    })
+    on_client(client, |client| client.close_message().map(settled))
 }

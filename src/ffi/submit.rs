@@ -1,6 +1,6 @@
 //! A message and a server in one call.
 
-use super::entry::{on_client, plain};
+use super::entry::{on_client, plain, settled};
 use super::handle::SmtpClient;
 use super::text::{null, octets, optional, required};
 use crate::client::{Arguments, Client, Content, Options, Server};
@@ -75,8 +75,7 @@ pub unsafe extern "C" fn SmtpSubmitMessage(
 ) -> i32 {
     let submit = |client: &Client| {
         // SAFETY: as our caller promises.
-        client.submit(|| unsafe { Ok((server_of(server)?, arguments_of(message)?)) })?;
-        Ok(0)
+        client.submit(|| unsafe { Ok((server_of(server)?, arguments_of(message)?)) }).map(settled)
     };
     if client.is_null() { plain(|| submit(&Client::new())) } else { on_client(client, submit) }
 }

@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(written("one Gr\u{fc}\u{df}e two"), "Subject: one =?utf-8?b?R3LDvMOfZQ==?= two\r\n");
         assert_eq!(written("caf\u{e9}teria and more"), "Subject: =?utf-8?q?caf=C3=A9teria?= and more\r\n");
         assert_eq!(written("\u{4f60}\u{597d}"), "Subject: =?utf-8?b?5L2g5aW9?=\r\n");
-        assert_eq!(written("a =?utf-8?q?b?="), "Subject: a =?utf-8?q?=3D=3Futf-8=3Fq=3Fb=3F=3D?=\r\n");
+        assert_eq!(written("a =?utf-8?q?b?="), "Subject: a =?utf-8?b?PT91dGYtOD9xP2I/PQ==?=\r\n");
     }
 
     #[test]

@@ -177,7 +177,7 @@ impl Field {
                 let text = decode_words(raw);
                 let text = text.strip_prefix(' ').unwrap_or(&text);
                 // What somebody encoded must not break into lines where it is shown or set again.
-                text.chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect()
+                text.chars().map(shown).collect()
             }
         }
     }
@@ -232,9 +232,14 @@ impl Field {
     }
 }
 
+/// A character as it may stand in a line.
+fn shown(c: char) -> char {
+    if c.is_control() && c != '\t' { ' ' } else { c }
+}
+
 fn decode_name(name: &mut String) {
     if name.contains("=?") {
-        *name = decode_words(name.as_bytes()).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        *name = decode_words(name.as_bytes()).chars().map(shown).collect();
     }
 }
 

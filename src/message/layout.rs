@@ -361,7 +361,8 @@ impl Message {
         }
         let mut has_version = false;
         for field in fields {
-            if field.is_of_content() && !is_as_loaded {
+            if field.is_of_content() && self.loaded.is_some() && !is_as_loaded {
+                // It is of what was loaded, which is a part by now.
                 continue;
             }
             has_version |= field.is("MIME-Version");

@@ -309,6 +309,15 @@ mod tests {
     }
 
     #[test]
+    fn the_list_of_parts_is_kept_until_something_changes() {
+        let mut message = loaded(NESTED);
+        let first = message.listed_parts();
+        assert!(Arc::ptr_eq(&first, &message.listed_parts()));
+        message.remove_header("Content-Type");
+        assert_eq!((first.len(), message.listed_parts().len()), (6, 1));
+    }
+
+    #[test]
     fn odd_headers() {
         assert_eq!(Message::load(b"").expect_err("empty").code, Code::NOT_A_MESSAGE);
         assert_eq!(Message::load(b"\r\n\r\ntext").expect_err("no header").code, Code::NOT_A_MESSAGE);

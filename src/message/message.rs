@@ -25,6 +25,8 @@ pub struct Message {
     pub(super) seed: String,
     /// Made anew whenever it is sent or exported.
     pub(super) signatures: Vec<Arc<Signature>>,
+    /// The parts, once somebody asked for them; a change makes it none.
+    pub(super) listed: Option<Arc<Vec<Part>>>,
 }
 
 /// An invitation or the like (RFC 6047).
@@ -121,6 +123,7 @@ impl Message {
     ///
     /// `HEADER` or `INVALID_ADDRESS` with what is wrong; nothing is changed then.
     pub fn set_header(&mut self, name: &str, value: &str) -> Result<()> {
+        self.listed = None;
         check_name(name)?;
         check_value(name, value)?;
         let value = Value::Text(value.to_owned());
@@ -144,6 +147,7 @@ impl Message {
     ///
     /// As [`Self::set_header`].
     pub fn add_header(&mut self, name: &str, value: &str) -> Result<()> {
+        self.listed = None;
         check_name(name)?;
         check_value(name, value)?;
         self.fields.push(Field { name: name.to_owned(), value: Value::Text(value.to_owned()) });
@@ -152,6 +156,7 @@ impl Message {
 
     /// Removes all fields of a name; tells how many there were.
     pub fn remove_header(&mut self, name: &str) -> usize {
+        self.listed = None;
         let before = self.fields.len();
         self.fields.retain(|field| !field.is(name));
         before - self.fields.len()
@@ -163,6 +168,7 @@ impl Message {
     ///
     /// `NOT_FOUND`
     pub fn remove_header_at(&mut self, index: usize) -> Result<()> {
+        self.listed = None;
         self.check_index(index)?;
         self.fields.remove(index);
         Ok(())
@@ -174,6 +180,7 @@ impl Message {
     ///
     /// `NOT_FOUND`, or as [`Self::set_header`].
     pub fn set_header_at(&mut self, index: usize, value: &str) -> Result<()> {
+        self.listed = None;
         self.check_index(index)?;
         check_value(&self.fields[index].name, value)?;
         self.fields[index].value = Value::Text(value.to_owned());
@@ -328,6 +335,7 @@ impl Message {
 
     /// Attaches something.
     pub fn attach(&mut self, attachment: Attachment) {
+        self.listed = None;
         self.attachments.push(attachment);
     }
 
@@ -376,6 +384,7 @@ impl Message {
 
     /// Whether paragraphs of the plain text may be wrapped by the reader's program (RFC 3676).
     pub fn set_flowed(&mut self, flowed: bool) {
+        self.listed = None;
         self.flowed = flowed;
     }
 
@@ -387,6 +396,7 @@ impl Message {
 
     /// How texts are encoded.
     pub fn set_text_encoding(&mut self, encoding: TextEncoding) {
+        self.listed = None;
         self.text_encoding = encoding;
     }
 
@@ -396,7 +406,14 @@ impl Message {
         self.text_encoding
     }
 
-    fn expect_composed(&self) -> Result<()> {
+    /// Its parts, which are looked for once as long as nothing changes.
+    pub fn listed_parts(&mut self) -> Arc<Vec<Part>> {
+        let found = self.listed.take().unwrap_or_else(|| Arc::new(self.parts()));
+        Arc::clone(self.listed.insert(found))
+    }
+
+    fn expect_composed(&mut self) -> Result<()> {
+        self.listed = None;
         if self.loaded.is_none() {
             return Ok(());
         }

@@ -59,13 +59,20 @@ pub(super) fn base64_length(length: u64) -> u64 {
 
 /// Appends lines of base64; all but the last call must give whole lines.
 pub(super) fn base64_lines(octets: &[u8], out: &mut Vec<u8>) {
-    out.reserve(usize::try_from(base64_length(octets.len() as u64)).unwrap_or(0));
-    let mut line = [0_u8; LINE_OUT + 2];
-    for some in octets.chunks(LINE) {
-        // The room is that of a whole line, so it always fits.
-        let count = BASE64_STANDARD.encode_slice(some, &mut line[..LINE_OUT]).unwrap_or(0);
-        line[count..count + 2].copy_from_slice(b"\r\n");
-        out.extend_from_slice(&line[..count + 2]);
+    let start = out.len();
+    let characters = octets.len().div_ceil(3) * 4;
+    let lines = characters.div_ceil(LINE_OUT);
+    out.resize(start + characters + lines * 2, 0);
+    let room = &mut out[start..];
+    // As one run, which is fast, and then apart into lines, from the last to the first.
+    let count = BASE64_STANDARD.encode_slice(octets, room).unwrap_or(0);
+    debug_assert_eq!(count, characters);
+    for line in (0..lines).rev() {
+        let from = line * LINE_OUT;
+        let length = LINE_OUT.min(characters - from);
+        let to = line * (LINE_OUT + 2);
+        room.copy_within(from..from + length, to);
+        room[to + length..to + length + 2].copy_from_slice(b"\r\n");
     }
 }
 

@@ -9,6 +9,7 @@ pub mod canceller;
 pub mod certificate;
 pub mod clock;
 pub mod date;
+pub mod gathering;
 #[allow(unsafe_code)]
 pub mod gssapi;
 mod hybrid;

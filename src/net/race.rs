@@ -10,6 +10,7 @@ use crate::proto::Moment;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// The head start of an attempt, in milliseconds (RFC 8305 section 5).
 const HEAD_START: u64 = 250;
@@ -52,6 +53,15 @@ impl Race {
     /// What to wait for.
     pub fn watches(&self) -> impl Iterator<Item = Watch> {
         self.running.iter().map(|(_, socket)| Watch { socket: socket.raw(), read: false, write: true })
+    }
+
+    /// The socket, where there is one attempt.
+    #[must_use]
+    pub fn only_socket(&self) -> Option<Arc<socket2::Socket>> {
+        match &*self.running {
+            [(_, socket)] => Some(socket.shared()),
+            _ => None,
+        }
     }
 
     /// When there is something to do even if nothing happens.

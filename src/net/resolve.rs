@@ -124,8 +124,7 @@ mod tests {
     fn the_waker_tells_of_the_answer() {
         let waker = Arc::new(Waker::new().expect("descriptors"));
         let lookup = Lookup::start("localhost", 25, Family::Any, &waker).expect("a thread");
-        let watch = sys::Watch { socket: waker.raw(), read: true, write: false };
-        sys::wait(&[watch], Some(10_000)).expect("poll");
+        sys::wait(&[waker.watch()], Some(10_000)).expect("poll");
         let addresses = lookup.take().expect("an answer").expect("localhost has an address");
         assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 25));
     }

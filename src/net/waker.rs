@@ -1,6 +1,6 @@
 //! A socket pair by which one thread ends the waiting of another.
 
-use super::sys::{self, RawSocket};
+use super::sys::{self, Watch};
 use socket2::{Domain, Socket, Type};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -29,9 +29,9 @@ impl Waker {
         let _ = self.waking.send_with_flags(b"!", sys::send_flags());
     }
 
-    /// What to wait for, for reading.
+    /// What to wait for.
     #[must_use]
-    pub fn raw(&self) -> RawSocket {
-        self.waiting.as_raw_fd()
+    pub fn watch(&self) -> Watch {
+        Watch { socket: self.waiting.as_raw_fd(), read: true, write: false }
     }
 }

@@ -57,6 +57,7 @@ static void every_function(SmtpClient *bad)
     SmtpRecipient recipient = {sizeof(SmtpRecipient), 77, 77, 77, 77, 77}, recipient_before = recipient;
     SmtpTransferStatus status = {sizeof(SmtpTransferStatus), 77, 77, 77, 77, 77, 77}, status_before = status;
     SmtpSecurityInfo security = {sizeof(SmtpSecurityInfo), 77, 77, 77, 77, 77}, security_before = security;
+    SmtpPollInfo poll_info = {sizeof(SmtpPollInfo), 77, 77, 77}, poll_info_before = poll_info;
     uint64_t options = 77;
     SmtpMessageInfo message = {sizeof(SmtpMessageInfo), 0, SENDER, RECIPIENT, MESSAGE, SMTP_NUL_TERMINATED, NULL};
     SmtpServerInfo server = {sizeof(SmtpServerInfo), 9, HOST, NULL, NULL, 1000, SMTP_OPTION_NONE};
@@ -104,6 +105,8 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(destroyed, before + 2);
     CHECK_SAME(SmtpRegisterTokenProvider(bad, no_token, NULL, count_destroy), expected);
     CHECK_SAME(destroyed, before + 3);
+    CHECK_SAME(SmtpGetPollInfo(bad, &poll_info), expected);
+    CHECK_SAME(SmtpProcess(bad), expected);
     CHECK_SAME(SmtpGetTransferStatus(bad, &status), expected);
     CHECK_SAME(SmtpGetExtendedOptions(bad, &options), expected);
     CHECK_SAME(SmtpGetSecurityInformation(bad, &security), expected);
@@ -125,6 +128,7 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(count, 77);
     CHECK_SAME(value, 77);
     CHECK(options == 77);
+    CHECK(memcmp(&poll_info, &poll_info_before, sizeof poll_info) == 0);
     CHECK(memcmp(&security, &security_before, sizeof security) == 0);
     CHECK(memcmp(&status, &status_before, sizeof status) == 0);
     CHECK(memcmp(&recipient, &recipient_before, sizeof recipient) == 0);
@@ -417,6 +421,7 @@ static void wrong_order(void)
     CHECK_SAME(length, 0);
     CHECK_SAME(SmtpDisconnect(client), SMTP_ERROR_NOT_CONNECTED);
     CHECK_SAME(SmtpCancel(client), 0);
+    CHECK_SAME(SmtpProcess(client), SMTP_ERROR_NO_OPERATION);
     CHECK_SAME(SmtpConnect(client, NULL, 0, 0, 0), SMTP_ERROR_INVALID_PARAMETER);
     CHECK_SAME(SmtpConnect(client, "", 25, 0, 0), SMTP_ERROR_INVALID_PARAMETER);
     CHECK_SAME(SmtpAttachSocket(client, -1, HOST, 0), SMTP_ERROR_INVALID_PARAMETER);
@@ -474,6 +479,10 @@ static void null_outputs(SmtpClient *client)
 {
     size_t length = 77;
     SmtpSecurityInfo security = {8, 77, 77, 77, 77, 77};
+    SmtpPollInfo poll_info = {sizeof(SmtpPollInfo) - 1, 77, 77, 77};
+    CHECK_SAME(SmtpGetPollInfo(client, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpGetPollInfo(client, &poll_info), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(poll_info.descriptor, 77);
     CHECK_SAME(SmtpGetExtendedOptions(client, NULL), SMTP_ERROR_NULL_POINTER);
     CHECK_SAME(SmtpGetSecurityInformation(client, NULL), SMTP_ERROR_NULL_POINTER);
     CHECK_SAME(SmtpGetSecurityInformation(client, &security), SMTP_ERROR_INVALID_PARAMETER);

@@ -21,6 +21,9 @@ impl Smtp {
         let client = Self(SmtpClientCreate());
         assert!(!client.0.is_null());
         client.set_text(Property::LocalName, "client.example");
+        if std::env::var_os("SMTP_TEST_NONBLOCKING").is_some() {
+            client.set(Property::Blocking, 0);
+        }
         client
     }
 
@@ -320,7 +323,33 @@ impl Smtp {
         unsafe { CStr::from_ptr(SmtpGetLastErrorString(self.0)) }.to_str().unwrap().to_owned()
     }
 
+    /// Waits for what the library says, as an event loop does, until the operation is over.
+    pub fn settle(&self, mut code: i32) -> i32 {
+        while code == SMTP_PENDING {
+            let info = self.poll_info().expect("an operation is pending");
+            wait(&info);
+            code = SmtpProcess(self.0);
+        }
+        code
+    }
+
+    /// What the pending operation waits for, if there is one.
+    pub fn poll_info(&self) -> Option<SmtpPollInfo> {
+        let size = u32::try_from(size_of::<SmtpPollInfo>()).unwrap();
+        let mut info = SmtpPollInfo { size, events: 99, descriptor: 99, timeout_ms: 99 };
+        // SAFETY: a live structure that says its size.
+        match unsafe { SmtpGetPollInfo(self.0, &raw mut info) } {
+            SMTP_PENDING => Some(info),
+            0 => {
+                assert_eq!((info.descriptor, info.events, info.timeout_ms), (-1, 0, -1));
+                None
+            }
+            code => panic!("{code:#x}: {}", self.sentence()),
+        }
+    }
+
     fn outcome(&self, code: i32) -> Result<(), Failure> {
+        let code = self.settle(code);
         if code == 0 {
             return Ok(());
         }
@@ -346,4 +375,15 @@ pub struct Failure {
 
 fn c(text: &str) -> CString {
     CString::new(text).unwrap()
+}
+
+fn wait(info: &SmtpPollInfo) {
+    let events = if info.events & SMTP_POLL_READ != 0 { libc::POLLIN } else { 0 }
+        | if info.events & SMTP_POLL_WRITE != 0 { libc::POLLOUT } else { 0 };
+    assert_ne!(events, 0, "nothing to wait for: {info:?}");
+    let mut fd = libc::pollfd { fd: i32::try_from(info.descriptor).unwrap(), events, revents: 0 };
+    let timeout = i32::try_from(info.timeout_ms).unwrap_or(i32::MAX);
+    // SAFETY: the pointer is that of one live structure.
+    let ready = unsafe { libc::poll(&raw mut fd, 1, timeout) };
+    assert!(ready >= 0 && fd.revents & libc::POLLNVAL == 0, "{info:?}: not an open descriptor");
 }

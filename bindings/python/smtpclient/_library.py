@@ -128,6 +128,17 @@ class SmtpMessagePart(ctypes.Structure):
     ]
 
 
+class SmtpPollInfo(ctypes.Structure):
+    """What an event loop has to wait for."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("events", c_uint32),
+        ("descriptor", c_int64),
+        ("timeout_ms", c_int64),
+    ]
+
+
 SmtpEventCallback = CFUNCTYPE(c_int32, POINTER(SmtpEvent), c_void_p)
 SmtpTraceCallback = CFUNCTYPE(c_int32, POINTER(SmtpTraceRecord), c_void_p)
 SmtpDestroyCallback = CFUNCTYPE(None, c_void_p)
@@ -191,6 +202,8 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpAppendStream": (c_int32, [_CLIENT, SmtpReadCallback, c_void_p]),
     "SmtpCloseMessage": (c_int32, [_CLIENT]),
     "SmtpSubmitMessage": (c_int32, [_CLIENT, POINTER(SmtpMessageInfo), POINTER(SmtpServerInfo)]),
+    "SmtpGetPollInfo": (c_int32, [_CLIENT, POINTER(SmtpPollInfo)]),
+    "SmtpProcess": (c_int32, [_CLIENT]),
     "SmtpGetRecipientCount": (c_int32, [_CLIENT, POINTER(c_size_t)]),
     "SmtpGetRecipient": (c_int32, [_CLIENT, c_size_t, POINTER(SmtpRecipient)]),
     "SmtpGetRecipientString": (

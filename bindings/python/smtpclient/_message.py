@@ -39,7 +39,7 @@ class Part(NamedTuple):
     """One part of a message: a text, an attachment, or what holds others."""
 
     #: Its number among the parts, the outermost being 0.
-    index: int
+    number: int
     #: The number of the part that it is in; None for the outermost.
     parent: Optional[int]
     #: How many parts it is in.
@@ -475,17 +475,17 @@ class Message:
 
     def part_content(self, part: Union[Part, int]) -> bytes:
         """The content of a part, decoded."""
-        index = part.index if isinstance(part, Part) else in_range("part", part, 1 << 31)
+        index = part.number if isinstance(part, Part) else in_range("part", part, 1 << 31)
         return self._copy(lambda *room: library.SmtpMessageGetPartContent(self._handle, index, *room))
 
     def part_text(self, part: Union[Part, int]) -> str:
         """The content of a part as text, from its character set."""
-        index = part.index if isinstance(part, Part) else in_range("part", part, 1 << 31)
+        index = part.number if isinstance(part, Part) else in_range("part", part, 1 << 31)
         return self._text(library.SmtpMessageGetPartString, index, _tables.PART_TEXT_CONTENT)
 
     def save_part(self, part: Union[Part, int], path: Path) -> None:
         """Writes the content of a part, decoded, to a file."""
-        index = part.index if isinstance(part, Part) else in_range("part", part, 1 << 31)
+        index = part.number if isinstance(part, Part) else in_range("part", part, 1 << 31)
         self._check(library.SmtpMessageSavePart(self._handle, index, encode("path", os.fspath(path))))
 
     def size(self, options: int = 0) -> Optional[int]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 VERSION = "0.1.0"
 ABI_VERSION = 0
+PENDING = 1
 
 # Options of SmtpConnect and SMTP_PROPERTY_OPTIONS; bits.
 OPTION_NONE = 0
@@ -170,6 +171,10 @@ EVENT_COMMAND = 128
 EVENT_REPLY = 256
 EVENT_ERROR = 512
 EVENT_RECIPIENT = 1024
+
+# Directions in SmtpPollInfo; bits.
+POLL_READ = 1
+POLL_WRITE = 2
 
 # Bits of SMTP_PROPERTY_TRACE_FLAGS.
 TRACE_HEX = 4
@@ -420,11 +425,13 @@ PROPERTIES: dict[str, PropertyRow] = {
     "keep_alive": PropertyRow(236, "integer", "rw", "After how many seconds of silence the system asks whether the server is there, so that routers on the way remember the connection, 1 to 32767 (SO_KEEPALIVE, TCP_KEEPIDLE); 0 never."),
     "error_attempts": PropertyRow(240, "text", "r", "Where no connection could be made, the addresses that were tried, one a line: address, colon, reason."),
     "time_proxy": PropertyRow(241, "integer", "r", "The milliseconds that the proxy took for the last connection."),
+    "blocking": PropertyRow(250, "integer", "rw", "0 lets no operation that follows wait: what cannot be done at once returns SMTP_PENDING and is gone on with by SmtpProcess, when SmtpGetPollInfo says."),
 }
 
 # Code: (name, class).
 ERRORS: dict[int, tuple[str, int]] = {
     -2147211482: ("SMTP_ERROR_INVALID_PARAMETER", 1),
+    -2147211468: ("SMTP_ERROR_OPERATION_IN_PROGRESS", 1),
     -2147211466: ("SMTP_ERROR_INVALID_HANDLE", 1),
     -2147211455: ("SMTP_ERROR_ADDRESS_UNAVAILABLE", 3),
     -2147211453: ("SMTP_ERROR_NETWORK_UNREACHABLE", 3),
@@ -465,6 +472,7 @@ ERRORS: dict[int, tuple[str, int]] = {
     -2147200999: ("SMTP_ERROR_NO_MESSAGE_OPEN", 1),
     -2147200998: ("SMTP_ERROR_TOO_MANY_RECIPIENTS", 1),
     -2147200997: ("SMTP_ERROR_LINE_END", 1),
+    -2147200992: ("SMTP_ERROR_NO_OPERATION", 1),
     -2147200976: ("SMTP_ERROR_HEADER", 1),
     -2147200975: ("SMTP_ERROR_ATTACHMENT", 1),
     -2147200974: ("SMTP_ERROR_NOT_FOUND", 1),

@@ -172,6 +172,10 @@ impl Tunnelling {
         Watch { socket: self.socket.raw(), read: true, write: !self.tunnel.output().is_empty() }
     }
 
+    pub(super) fn shared_socket(&self) -> Arc<socket2::Socket> {
+        self.socket.shared()
+    }
+
     fn exchange(&mut self) -> std::result::Result<bool, Trouble> {
         /// The answers are short, and what is the server's is only looked at.
         const LOOKED_AT: usize = 1024;

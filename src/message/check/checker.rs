@@ -151,8 +151,6 @@ impl Checker {
     }
 
     fn add_found(&mut self, (check, severity, header, what, distinct): Found, line: u64) {
-        let mut header = header;
-        header.truncate(100);
         self.report.add(Finding { check, severity, line, part: self.part_number, count: 1, header, what }, distinct);
     }
 

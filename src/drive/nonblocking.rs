@@ -1,0 +1,34 @@
+//! The non-blocking driver: does what can be done at once. Whoever calls it waits
+//! for what [`Connection::watches`] and [`Connection::deadline`] say, in a loop of
+//! their own.
+
+use super::connection::Connection;
+use super::observer::Observer;
+use super::source::Source;
+use crate::error::Result;
+
+/// Takes in what the network has brought since; [`advance`] is due then. `Some` if
+/// that ended the operation.
+pub fn look(connection: &mut Connection) -> Option<Result<()>> {
+    connection.look().err().map(|error| Err(connection.fail(error)))
+}
+
+/// Goes on with the operation that was begun on a connection. `None` means that it
+/// has to wait; else it is the result.
+pub fn advance(
+    connection: &mut Connection,
+    source: &mut dyn Source,
+    observer: &mut dyn Observer,
+) -> Option<Result<()>> {
+    if let Some(result) = connection.step(source, observer) {
+        return Some(result);
+    }
+    let deadline = connection.deadline();
+    if deadline.is_some_and(|deadline| connection.now() >= deadline)
+        && let Some(error) = connection.check_time()
+    {
+        return Some(Err(error));
+    }
+    connection.tell(observer);
+    None
+}
