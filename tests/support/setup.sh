@@ -17,6 +17,8 @@ install_packages() {
 
 command -v valgrind >/dev/null || install_packages valgrind || echo "note: valgrind is missing, its tests will be skipped"
 command -v openssl >/dev/null || install_packages openssl || echo "note: openssl is missing, tests with real servers will be skipped"
+PATH="$PATH:/usr/sbin" command -v opendkim >/dev/null || install_packages opendkim ||
+    echo "note: opendkim is missing, tests with it will be skipped"
 for proxy in microsocks tinyproxy danted:dante-server; do
     # A daemon may be where only root's path leads.
     PATH="$PATH:/usr/sbin" command -v "${proxy%:*}" >/dev/null || install_packages "${proxy#*:}" ||

@@ -7,6 +7,11 @@ use crate::error::{Code, Error, Result};
 /// Servers take far less (postfix 100 KiB, exim 1 MiB).
 pub const MAX_SIGNED_HEADER: usize = 1024 * 1024;
 
+/// The most fields of a header that is signed, and the most names in a signature: each name is
+/// looked for among the fields.
+const MAX_FIELDS: usize = 10_000;
+pub(super) const MAX_NAMES: usize = 1000;
+
 /// The octets of a header, and where its fields are.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderFields {
@@ -82,6 +87,10 @@ impl HeaderFields {
                     return bad(
                         "has a field name that is empty, or has a space or another character that may not be there",
                     );
+                }
+                if self.fields.len() == MAX_FIELDS {
+                    let what = format!("the message's header has more than {MAX_FIELDS} fields");
+                    return Err(Error::caller(Code::DKIM_HEADER, what));
                 }
                 self.fields.push(Field { start, name, end });
             }
@@ -206,6 +215,9 @@ mod tests {
             assert_eq!(fields.divide().expect_err("no field").code, Code::DKIM_HEADER);
         }
         let mut fields = HeaderFields::default();
+        let mut many = HeaderFields::default();
+        many.push(&b"a: b\r\n".repeat(MAX_FIELDS + 1)).expect("short");
+        assert_eq!(many.divide().expect_err("too many").code, Code::DKIM_HEADER);
         let endless = b"a: b\r\n".repeat(10_000);
         let error = (0..1000).find_map(|_| fields.push(&endless).err()).expect("too long");
         assert_eq!(error.code, Code::DKIM_HEADER);

@@ -1,11 +1,9 @@
 //! What a caller wants of a signature, in the tags of RFC 6376 section 3.5.
 
 use super::Canonical;
+use super::fields::MAX_NAMES;
 use crate::error::{Code, Error, Result};
 use crate::proto::{Mailbox, to_ascii};
-
-/// The most names that `h=` may have: each is looked for among the fields.
-const MAX_NAMES: usize = 200;
 
 /// The latest time that may be given: RFC 6376 allows 12 digits.
 const MAX_TIME: u64 = 999_999_999_999;

@@ -1,5 +1,6 @@
 //! Signs a message as its octets go by.
 
+use super::fields::MAX_NAMES;
 use super::options::{Expiry, Time};
 use super::tags::Tags;
 use super::{BodyHash, Canonical, HeaderFields, Settings, SigningKey, choice, relaxed_field};
@@ -26,6 +27,10 @@ impl Signature {
     fn field(&self, fields: &HeaderFields, body: [u8; 32], now: u64) -> Result<String> {
         let settings = &self.settings;
         let names = settings.names.clone().unwrap_or_else(|| choice::usual(fields));
+        if names.len() > MAX_NAMES {
+            let what = format!("{} fields of the message's header would be signed, and {MAX_NAMES} are the most", names.len());
+            return Err(Error::caller(Code::DKIM_HEADER, what));
+        }
         let mut tags = Tags::new();
         tags.tag("a", self.key.algorithm());
         tags.tag("c", &format!("{}/{}", settings.header.name(), settings.body.name()));

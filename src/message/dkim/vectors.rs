@@ -138,6 +138,17 @@ fn the_names_that_are_signed() {
     );
 }
 
+/// What could take for ever is refused.
+#[test]
+fn more_fields_than_are_signed() {
+    let key = || SigningKey::read(ed25519_pem().as_bytes(), "", "a test").expect("good");
+    let settings = Settings::parse("a.example", "s", "").expect("good");
+    let mut signer = Signer::new(&[Arc::new(Signature::new(settings, key()))]);
+    signer.push(b"From: a@b\r\n").expect("short");
+    signer.push(&b"To: a@b\r\n".repeat(2000)).expect("short");
+    assert_eq!(signer.finish(1).expect_err("too many").code, crate::error::Code::DKIM_HEADER);
+}
+
 /// As it is sent, so it is signed: with its line ends repaired.
 #[test]
 fn any_pieces_and_any_line_ends_have_one_signature() {
