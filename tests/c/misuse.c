@@ -1206,6 +1206,7 @@ int main(void)
     check_begin();
     RUN(bad_handles);
     RUN(bad_messages);
+    RUN(checks_and_signatures);
     RUN(wrong_order);
     RUN(misuse_of_a_session);
     RUN(injected_login);

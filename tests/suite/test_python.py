@@ -110,6 +110,7 @@ C_TYPES = {
     "struct SmtpMessage *": ctypes.c_void_p,
     "const struct SmtpMessage *": ctypes.c_void_p,
     "struct SmtpMessagePart *": ctypes.POINTER(_library.SmtpMessagePart),
+    "struct SmtpFinding *": ctypes.POINTER(_library.SmtpFinding),
 }
 
 

@@ -97,7 +97,7 @@ fn look_at_one(entry: &str, found: &mut Vec<Found>) {
 /// is in use without.
 fn is_unquoted(name: &str) -> bool {
     let quoted = name.len() > 1 && name.starts_with('"') && name.ends_with('"');
-    !quoted && name.contains(['<', '>', '@', '[', ']', '\\']) || !quoted && name.matches('"').count() % 2 == 1
+    !quoted && (name.contains(['<', '>', '@', '[', ']', '\\']) || name.matches('"').count() % 2 == 1)
 }
 
 /// What an address could be taken for.

@@ -1,10 +1,10 @@
 //! Finds what is wrong with a message before it costs a connection: its octets come
 //! in any pieces, and no more of them is kept than the field or line at hand.
 //!
-//! - [`checker`]: lines, and whose they are: a header, a part, what is between parts.
-//! - [`fields`]: the fields of the message's own header.
-//! - [`addresses`]: address lists, and look-alikes with the scripts of [`scripts`].
-//! - [`part`]: what a part's header says of its content, and whether that is so.
+//! - `checker`: lines, and whose they are: a header, a part, what is between parts.
+//! - `fields`: the fields of the message's own header.
+//! - `addresses`: address lists, and look-alikes with the scripts of `scripts`.
+//! - `part`: what a part's header says of its content, and whether that is so.
 
 mod addresses;
 mod checker;

@@ -28,7 +28,8 @@ impl Signature {
         let settings = &self.settings;
         let names = settings.names.clone().unwrap_or_else(|| choice::usual(fields));
         if names.len() > MAX_NAMES {
-            let what = format!("{} fields of the message's header would be signed, and {MAX_NAMES} are the most", names.len());
+            let what =
+                format!("{} fields of the message's header would be signed, and {MAX_NAMES} are the most", names.len());
             return Err(Error::caller(Code::DKIM_HEADER, what));
         }
         let mut tags = Tags::new();
