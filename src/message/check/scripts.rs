@@ -1,5 +1,5 @@
-//! Scripts, and letters that look like Latin ones: a small table of our own. The
-//! tables of Unicode's own (UTS 39) have some hundred KB.
+//! Scripts, and letters that look like Latin ones: a small table of our own, not
+//! all of Unicode's (UTS 39): what is commonest, for little room in the library.
 
 /// A script that names are written in; all others are `Other`, and one each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
