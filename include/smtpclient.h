@@ -937,6 +937,245 @@
 
 /** @} */
 
+/** @name SMTP_CHECK
+ *  What SmtpCheckMessage finds.
+ *  @{ */
+
+/**
+ * The message is larger than the limit.
+ */
+#define SMTP_CHECK_OVERSIZE 1
+
+/**
+ * A NUL octet, which servers drop or refuse.
+ */
+#define SMTP_CHECK_NUL 2
+
+/**
+ * A line ends with a CR or LF alone; it becomes CRLF when it is sent.
+ */
+#define SMTP_CHECK_BARE_LINE_END 3
+
+/**
+ * A line has more than 998 octets, which servers cut or refuse.
+ */
+#define SMTP_CHECK_LINE_TOO_LONG 4
+
+/**
+ * A line has more than 78 characters.
+ */
+#define SMTP_CHECK_LINE_LONG 5
+
+/**
+ * A part has octets beyond ASCII and says so: it needs a server with 8BITMIME.
+ */
+#define SMTP_CHECK_EIGHT_BIT 6
+
+/**
+ * Octets beyond ASCII where the transfer encoding does not allow them.
+ */
+#define SMTP_CHECK_EIGHT_BIT_UNDECLARED 7
+
+/**
+ * A header field has characters beyond ASCII: it needs a server with SMTPUTF8.
+ */
+#define SMTP_CHECK_HEADER_EIGHT_BIT 8
+
+/**
+ * A header field has octets that are not UTF-8.
+ */
+#define SMTP_CHECK_HEADER_CHARSET 9
+
+/**
+ * A line of the header is no field.
+ */
+#define SMTP_CHECK_HEADER_LINE 10
+
+/**
+ * The name of a field is empty, or has a character that may not be there.
+ */
+#define SMTP_CHECK_HEADER_NAME 11
+
+/**
+ * A field that a message should have is not there.
+ */
+#define SMTP_CHECK_HEADER_MISSING 12
+
+/**
+ * A field that may be there once is there again.
+ */
+#define SMTP_CHECK_HEADER_REPEATED 13
+
+/**
+ * A field that needs a value has none.
+ */
+#define SMTP_CHECK_HEADER_EMPTY 14
+
+/**
+ * A field is too long to be looked at; many servers refuse it.
+ */
+#define SMTP_CHECK_HEADER_LONG 15
+
+/**
+ * It looks as if somebody had put a header field in by way of a value.
+ */
+#define SMTP_CHECK_INJECTION 16
+
+/**
+ * A continued line of a field has white space only; some take it for the header's end.
+ */
+#define SMTP_CHECK_BLANK_FOLD 17
+
+/**
+ * An address is not valid.
+ */
+#define SMTP_CHECK_ADDRESS 18
+
+/**
+ * An address mixes scripts, or could be taken for another in Latin letters.
+ */
+#define SMTP_CHECK_LOOK_ALIKE 19
+
+/**
+ * A name or an address has characters that cannot be seen, or that turn the direction of
+ * writing.
+ */
+#define SMTP_CHECK_INVISIBLE 20
+
+/**
+ * The name before an address looks like another address.
+ */
+#define SMTP_CHECK_NAME_IS_ADDRESS 21
+
+/**
+ * Several authors, and no Sender field that says who sent it.
+ */
+#define SMTP_CHECK_SENDER_MISSING 22
+
+/**
+ * The Date field has no valid date.
+ */
+#define SMTP_CHECK_DATE 23
+
+/**
+ * The Message-ID field has no valid identifier.
+ */
+#define SMTP_CHECK_MESSAGE_ID 24
+
+/**
+ * A Bcc field, which would show the others to whoever reads the source.
+ */
+#define SMTP_CHECK_BCC 25
+
+/**
+ * A field that servers put in: the message was delivered or signed before.
+ */
+#define SMTP_CHECK_LEFTOVER 26
+
+/**
+ * A text part has no text.
+ */
+#define SMTP_CHECK_TEXT_EMPTY 27
+
+/**
+ * The Content-Type field cannot be read.
+ */
+#define SMTP_CHECK_CONTENT_TYPE 28
+
+/**
+ * A multipart type has no boundary, or one that may not be.
+ */
+#define SMTP_CHECK_BOUNDARY_MISSING 29
+
+/**
+ * The boundary of a multipart type never comes.
+ */
+#define SMTP_CHECK_BOUNDARY_UNUSED 30
+
+/**
+ * A multipart type does not end.
+ */
+#define SMTP_CHECK_BOUNDARY_OPEN 31
+
+/**
+ * The Content-Transfer-Encoding is not known, or not allowed for this type.
+ */
+#define SMTP_CHECK_TRANSFER_ENCODING 32
+
+/**
+ * A part is not what its transfer encoding says.
+ */
+#define SMTP_CHECK_ENCODED_BODY 33
+
+/**
+ * A part is binary: it needs a server with BINARYMIME and CHUNKING.
+ */
+#define SMTP_CHECK_BINARY 34
+
+/**
+ * Text beyond ASCII whose charset is not said, or is said to be ASCII.
+ */
+#define SMTP_CHECK_CHARSET 35
+
+/**
+ * List-Unsubscribe-Post without an https address in List-Unsubscribe (RFC 8058).
+ */
+#define SMTP_CHECK_UNSUBSCRIBE 36
+
+/**
+ * Parts within parts deeper than is looked at.
+ */
+#define SMTP_CHECK_TOO_DEEP 37
+
+/** @} */
+
+/** @name SMTP_SEVERITY
+ *  How bad a finding of SmtpCheckMessage is.
+ *  @{ */
+
+/**
+ * Worth knowing.
+ */
+#define SMTP_SEVERITY_HINT 1
+
+/**
+ * Some servers or readers take it amiss.
+ */
+#define SMTP_SEVERITY_WARNING 2
+
+/**
+ * Against the standards, or refused by many servers.
+ */
+#define SMTP_SEVERITY_ERROR 3
+
+/** @} */
+
+/** @name SMTP_FINDING_TEXT
+ *  Texts of SmtpMessageGetFindingString.
+ *  @{ */
+
+/**
+ * The name of what was found, such as BARE_LINE_END.
+ */
+#define SMTP_FINDING_TEXT_NAME 1
+
+/**
+ * The name of the header field, or nothing.
+ */
+#define SMTP_FINDING_TEXT_HEADER 2
+
+/**
+ * What was found, in words.
+ */
+#define SMTP_FINDING_TEXT_WHAT 3
+
+/**
+ * What to do about it.
+ */
+#define SMTP_FINDING_TEXT_REMEDY 4
+
+/** @} */
+
 /** @name SMTP_CLASS
  *  Values of SMTP_PROPERTY_ERROR_CLASS: who has to act.
  *  @{ */
@@ -2226,6 +2465,30 @@
 #define SMTP_ERROR_LOADED_BODY ((int32_t)(-2147200969))  /* 0x80045037 */
 
 /**
+ * The DKIM key cannot be used. Give an RSA key of 2048 to 4096 bits or an Ed25519 key, in PEM
+ * form or as the path of a file with it.
+ */
+#define SMTP_ERROR_DKIM_KEY ((int32_t)(-2147200960))  /* 0x80045040 */
+
+/**
+ * A setting of the DKIM signature is not allowed. Correct the domain, selector or option that
+ * the message names.
+ */
+#define SMTP_ERROR_DKIM_SETTING ((int32_t)(-2147200959))  /* 0x80045041 */
+
+/**
+ * The message's header cannot be signed. Mend the header; SmtpCheckMessage finds what is wrong
+ * with it.
+ */
+#define SMTP_ERROR_DKIM_HEADER ((int32_t)(-2147200958))  /* 0x80045042 */
+
+/**
+ * The message can be read only once, and checking or signing it takes one time more. Attach
+ * from memory or a file, or with a rewind function.
+ */
+#define SMTP_ERROR_READ_ONCE ((int32_t)(-2147200957))  /* 0x80045043 */
+
+/**
  * The server is closing the connection (421). Connect again later.
  */
 #define SMTP_ERROR_SERVER_CLOSING ((int32_t)(-2147200767))  /* 0x80045101 */
@@ -2870,6 +3133,36 @@ typedef struct SmtpMessagePart {
  * Takes the next piece of a message; 0 if it did, else a number to give up with.
  */
 typedef int32_t (*SmtpWriteCallback)(const void *data, size_t length, void *user_data);
+
+/**
+ * What is wrong with a message, one of its findings.
+ */
+typedef struct SmtpFinding {
+    /**
+     * The size of this structure in octets, set by the caller; later versions append members.
+     */
+    uint32_t size;
+    /**
+     * One of the SMTP_CHECK_ constants.
+     */
+    uint32_t code;
+    /**
+     * One of the SMTP_SEVERITY_ constants.
+     */
+    uint32_t severity;
+    /**
+     * The part: 0 is the message's own header, parts follow as they begin.
+     */
+    uint32_t part;
+    /**
+     * The line where it is, or is first, from 1; 0 if it is of the message as a whole.
+     */
+    uint64_t line;
+    /**
+     * How often it is there.
+     */
+    uint64_t count;
+} SmtpFinding;
 
 /**
  * Registers a callback for events; it takes the place of the one before.
@@ -4711,6 +5004,216 @@ int32_t SmtpMessageExportStream(struct SmtpMessage *message,
  * they are missing. Since 0.1.
  */
 int32_t SmtpSendComposed(struct SmtpClient *client, struct SmtpMessage *message);
+
+/**
+ * Looks for what is wrong with a message in memory, without a connection: missing and
+ * repeated fields, bad addresses and look-alikes, traces of header injection, lines and
+ * octets that servers refuse, parts that are not what they say.
+ *
+ * @param message   the message, its header included; it may be NULL if length is 0
+ * @param length    its length in octets, or SMTP_NUL_TERMINATED
+ * @param limit     the most octets that it may have, or 0
+ * @param buffer    room for the findings and a NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param written   set to the length of the whole text without its NUL; may be NULL
+ * @return 0, also if there are findings, or SMTP_ERROR_BUFFER_TOO_SMALL, SMTP_ERROR_NULL_POINTER
+ *
+ * The findings are one JSON object: the numbers "errors", "warnings", "hints" and "more" (how
+ * many there were beyond the 100 that are kept), and "findings", a list of objects with "code" and
+ * "name" (SMTP_CHECK_), "severity" (ERROR, WARNING or HINT), "line" (from 1, or 0), "part" (0 is the
+ * message's own header, parts follow as they begin), "count", "header", "what" and "remedy".
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpCheckMessage(const void *message,
+                         size_t length,
+                         uint64_t limit,
+                         char *buffer,
+                         size_t capacity,
+                         size_t *written);
+
+/**
+ * As SmtpCheckMessage, of a message in a file, of which little is in memory at a time.
+ *
+ * @param path      the path of the file
+ * @param limit     the most octets that it may have, or 0
+ * @param buffer    room for the findings and a NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param written   set to the length of the whole text without its NUL; may be NULL
+ * @return 0, also if there are findings, or SMTP_ERROR_FILE, SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpCheckFile(const char *path,
+                      uint64_t limit,
+                      char *buffer,
+                      size_t capacity,
+                      size_t *written);
+
+/**
+ * Looks for what is wrong with a message as it would be sent, Bcc left out, before a
+ * connection is made; see SmtpCheckMessage. It is not signed for this.
+ *
+ * @param message  the message
+ * @param limit    the most octets that it may have, or 0
+ * @param count    set to the number of findings; may be NULL
+ * @return 0, also if there are findings; SMTP_ERROR_READ_ONCE if a reader was attached without
+ *         a rewind function; and as SmtpMessageExport
+ *
+ * Threads: any. Makes Date and Message-ID if they are missing. The findings stay until the
+ * next check of this message. Since 0.1.
+ */
+int32_t SmtpMessageCheck(struct SmtpMessage *message, uint64_t limit, size_t *count);
+
+/**
+ * A finding of the last SmtpMessageCheck.
+ *
+ * @param message  the message
+ * @param index    its number, from 0
+ * @param finding  filled in; its member size must be set before
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER if there is no such finding or the size is not
+ *         one of this structure
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetFinding(const struct SmtpMessage *message,
+                              size_t index,
+                              struct SmtpFinding *finding);
+
+/**
+ * A text about a finding of the last SmtpMessageCheck.
+ *
+ * @param message   the message
+ * @param index     its number, from 0
+ * @param which     one of the SMTP_FINDING_TEXT_ constants
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL, SMTP_ERROR_INVALID_PARAMETER
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetFindingString(const struct SmtpMessage *message,
+                                    size_t index,
+                                    uint32_t which,
+                                    char *buffer,
+                                    size_t capacity,
+                                    size_t *length);
+
+/**
+ * All findings of the last SmtpMessageCheck, as one JSON object; see SmtpCheckMessage.
+ *
+ * @param message   the message
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetFindings(const struct SmtpMessage *message,
+                               char *buffer,
+                               size_t capacity,
+                               size_t *length);
+
+/**
+ * Makes a DKIM signature (RFC 6376) of a message in memory: the DKIM-Signature field that
+ * is to be put in front of it, with its line end.
+ *
+ * @param message   the message, its header included; line ends count as they are sent, as CRLF
+ * @param length    its length in octets, or SMTP_NUL_TERMINATED
+ * @param domain    the domain that signs, such as example.com
+ * @param selector  the name of the key in that domain's DNS
+ * @param key       an RSA key of 2048 to 4096 bits (rsa-sha256) or an Ed25519 key (ed25519-sha256):
+ *                  its text in PEM form, or the path of a file with it
+ * @param password  the password of the key; NULL if it is not encrypted
+ * @param options   tags as they stand in a signature, separated by semicolons; may be NULL. c: simple or
+ *                  relaxed for header and body, as in relaxed/simple (relaxed/relaxed); h: the
+ *                  fields to sign, separated by colons, a name as often as wanted; i: the
+ *                  identity; t: when it was made, in seconds, or none; x: until when it is
+ *                  good, or +seconds
+ * @param buffer    room for the field and a NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param written   set to the length of the field without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_DKIM_KEY, SMTP_ERROR_DKIM_SETTING, SMTP_ERROR_DKIM_HEADER, SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Without h, the usual fields are signed, and names are given once more than there are fields
+ * where nobody should put another in. 8192 octets are room enough for all but unusual fields.
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpSignMessage(const void *message,
+                        size_t length,
+                        const char *domain,
+                        const char *selector,
+                        const char *key,
+                        const char *password,
+                        const char *options,
+                        char *buffer,
+                        size_t capacity,
+                        size_t *written);
+
+/**
+ * As SmtpSignMessage, of a message in a file, of which little is in memory at a time.
+ *
+ * @param path      the path of the file
+ * @param domain    as for SmtpSignMessage
+ * @param selector  as for SmtpSignMessage
+ * @param key       as for SmtpSignMessage
+ * @param password  as for SmtpSignMessage
+ * @param options   as for SmtpSignMessage
+ * @param buffer    room for the field and a NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param written   set to the length of the field without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_FILE, SMTP_ERROR_DKIM_KEY, SMTP_ERROR_DKIM_SETTING, SMTP_ERROR_DKIM_HEADER,
+ *         SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpSignFile(const char *path,
+                     const char *domain,
+                     const char *selector,
+                     const char *key,
+                     const char *password,
+                     const char *options,
+                     char *buffer,
+                     size_t capacity,
+                     size_t *written);
+
+/**
+ * Has a message signed with DKIM whenever it is sent or exported, besides other signatures.
+ *
+ * It is read twice then: once to make the signatures, once to be sent; what is attached
+ * with a reader needs its rewind function. A loaded message is signed as it is sent, its
+ * header fields in the usual order.
+ *
+ * @param message   the message
+ * @param domain    the domain that signs, such as example.com
+ * @param selector  the name of the key in that domain's DNS
+ * @param key       as for SmtpSignMessage; it is read now
+ * @param password  the password of the key; NULL if it is not encrypted
+ * @param options   as for SmtpSignMessage; may be NULL
+ * @return 0, or SMTP_ERROR_DKIM_KEY, SMTP_ERROR_DKIM_SETTING; the message is unchanged then
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageAddSignature(struct SmtpMessage *message,
+                                const char *domain,
+                                const char *selector,
+                                const char *key,
+                                const char *password,
+                                const char *options);
+
+/**
+ * Has a message signed no more. SmtpMessageClear and the functions that load a message
+ * do that too.
+ *
+ * @param message  the message
+ * @return 0, or an error code
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageClearSignatures(struct SmtpMessage *message);
 
 #ifdef __cplusplus
 }

@@ -13,7 +13,7 @@
 //! - [`net`]: names, sockets, TLS and waiting; the only place that knows the operating system.
 //! - [`drive`]: one step function that moves bytes between the two, and the loops over it.
 //! - [`client`]: the thread-safe client: properties, operations, results, cancelling.
-//! - [`message`]: messages: composed, loaded, read, and rendered piece by piece; beside the client.
+//! - [`message`]: messages: composed, loaded, read, checked, signed, and rendered piece by piece; beside the client.
 //! - [`ffi`]: the C boundary: handles, panics, strings.
 
 pub mod client;

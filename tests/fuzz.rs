@@ -183,5 +183,5 @@ macro_rules! targets {
 }
 
 targets! {
-    reply ehlo address enhanced_code parameters dot_stuffing session proxy sasl message message_header message_address
+reply ehlo address enhanced_code parameters dot_stuffing session proxy sasl message message_header message_address check dkim
 }

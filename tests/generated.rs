@@ -10,11 +10,13 @@ use smtpclient::client::{
 };
 use smtpclient::error::{Class, Phase, TABLE as ERRORS};
 use smtpclient::ffi::{
-    SMTP_ABI_VERSION, SMTP_MESSAGE_ENCODING, SMTP_MESSAGE_FLOWED, SMTP_MESSAGE_PRIORITY, SMTP_PART_TEXT_CHARSET,
+    SMTP_ABI_VERSION, SMTP_FINDING_TEXT_HEADER, SMTP_FINDING_TEXT_NAME, SMTP_FINDING_TEXT_REMEDY,
+    SMTP_FINDING_TEXT_WHAT, SMTP_MESSAGE_ENCODING, SMTP_MESSAGE_FLOWED, SMTP_MESSAGE_PRIORITY, SMTP_PART_TEXT_CHARSET,
     SMTP_PART_TEXT_CONTENT, SMTP_PART_TEXT_CONTENT_ID, SMTP_PART_TEXT_DISPOSITION, SMTP_PART_TEXT_ENCODING,
     SMTP_PART_TEXT_NAME, SMTP_PART_TEXT_TYPE, SMTP_PENDING, SMTP_POLL_READ, SMTP_POLL_WRITE,
     SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY,
 };
+use smtpclient::message::check::{CHECKS, Severity};
 use smtpclient::message::{EXPORT_OPTIONS, Priority, TextEncoding};
 use smtpclient::net::certificate::CertificateStatus;
 use smtpclient::net::local::Family;
@@ -226,6 +228,37 @@ fn groups() -> Vec<Group> {
             "SMTP_STATUS_",
             "Values of SMTP_PROPERTY_STATE and SmtpGetStatus: what a client is doing.",
             STATES.iter().map(|(state, name, doc)| ((*name).to_owned(), *state as i64, (*doc).to_owned())).collect(),
+        ),
+        group(
+            "SMTP_CHECK_",
+            "What SmtpCheckMessage finds.",
+            CHECKS.iter().map(|(check, name, doc)| ((*name).to_owned(), *check as i64, (*doc).to_owned())).collect(),
+        ),
+        group(
+            "SMTP_SEVERITY_",
+            "How bad a finding of SmtpCheckMessage is.",
+            Severity::ALL
+                .iter()
+                .map(|(severity, doc)| (severity.name().to_owned(), *severity as i64, (*doc).to_owned()))
+                .collect(),
+        ),
+        group(
+            "SMTP_FINDING_TEXT_",
+            "Texts of SmtpMessageGetFindingString.",
+            vec![
+                (
+                    "NAME".into(),
+                    i64::from(SMTP_FINDING_TEXT_NAME),
+                    "The name of what was found, such as BARE_LINE_END.".into(),
+                ),
+                (
+                    "HEADER".into(),
+                    i64::from(SMTP_FINDING_TEXT_HEADER),
+                    "The name of the header field, or nothing.".into(),
+                ),
+                ("WHAT".into(), i64::from(SMTP_FINDING_TEXT_WHAT), "What was found, in words.".into()),
+                ("REMEDY".into(), i64::from(SMTP_FINDING_TEXT_REMEDY), "What to do about it.".into()),
+            ],
         ),
         group(
             "SMTP_CLASS_",
@@ -440,6 +473,8 @@ fn header() -> String {
         "message_attach",
         "message_part",
         "message_export",
+        "check",
+        "sign",
     ] {
         builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
     }

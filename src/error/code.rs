@@ -264,6 +264,18 @@ codes! {
     LOADED_BODY 0x5037 Caller
         "the body of a loaded message cannot be replaced"
         "Empty the message with SmtpMessageClear, or compose another one.";
+    DKIM_KEY 0x5040 Caller
+        "the DKIM key cannot be used"
+        "Give an RSA key of 2048 to 4096 bits or an Ed25519 key, in PEM form or as the path of a file with it.";
+    DKIM_SETTING 0x5041 Caller
+        "a setting of the DKIM signature is not allowed"
+        "Correct the domain, selector or option that the message names.";
+    DKIM_HEADER 0x5042 Caller
+        "the message's header cannot be signed"
+        "Mend the header; SmtpCheckMessage finds what is wrong with it.";
+    READ_ONCE 0x5043 Caller
+        "the message can be read only once, and checking or signing it takes one time more"
+        "Attach from memory or a file, or with a rewind function.";
     SERVER_CLOSING 0x5101 Server
         "the server is closing the connection (421)"
         "Connect again later.";

@@ -4,6 +4,7 @@ use super::entry::{on_message, plain};
 use super::handle::{self, Handle, Table};
 use super::text::{copy_out, null, optional, required};
 use crate::error::{Code, Error, Result};
+use crate::message::check::Report;
 use crate::message::{Message, Parts, Priority, TextEncoding, Unsubscribe};
 use crate::net::sys::process_epoch;
 use parking_lot::{Mutex, MutexGuard};
@@ -23,13 +24,20 @@ pub struct SmtpMessage {
 #[derive(Debug)]
 pub(super) struct Held {
     message: Mutex<Message>,
+    /// What the last check found.
+    report: Mutex<Arc<Report>>,
     epoch: u64,
     poisoned: AtomicBool,
 }
 
 impl Held {
     fn new(message: Message) -> Self {
-        Self { message: Mutex::new(message), epoch: process_epoch(), poisoned: AtomicBool::new(false) }
+        Self {
+            message: Mutex::new(message),
+            report: Mutex::default(),
+            epoch: process_epoch(),
+            poisoned: AtomicBool::new(false),
+        }
     }
 
     /// Before anything else: a child process must not wait for a lock of its parent's.
@@ -53,6 +61,14 @@ impl Held {
     /// The message; never held while a callback runs.
     pub(super) fn lock(&self) -> MutexGuard<'_, Message> {
         self.message.lock()
+    }
+
+    pub(super) fn set_report(&self, report: Report) {
+        *self.report.lock() = Arc::new(report);
+    }
+
+    pub(super) fn report(&self) -> Arc<Report> {
+        self.report.lock().clone()
     }
 
     /// Puts another message in its place. The old one goes when nothing is locked any

@@ -2,13 +2,14 @@
 
 use super::entry::{on_client, on_message, settled};
 use super::handle::{self, SmtpClient};
-use super::message::SmtpMessage;
+use super::message::{Held, SmtpMessage};
 use super::send::{SmtpReadCallback, read_with};
 use super::text::{copy_out_octets, null, octets, required};
 use crate::client::{Arguments, Content, Property};
 use crate::drive::Source as _;
 use crate::error::{Code, Error, Result};
-use crate::message::{EXPORT_OPTIONS, Message, MessageEnvelope, RenderOptions};
+use crate::message::dkim::now;
+use crate::message::{EXPORT_OPTIONS, Message, MessageEnvelope, RenderOptions, Rendering};
 use std::ffi::{c_char, c_void};
 
 /// Loads a finished message, such as the content of an .eml file; what was in the
@@ -98,6 +99,18 @@ pub unsafe extern "C" fn SmtpMessageLoadStream(
     })
 }
 
+/// What an export with these options gives, signed.
+fn rendered(held: &Held, options: u32) -> Result<Rendering> {
+    let options = options_of(options)?;
+    let (mut rendering, signatures) = {
+        let mut message = held.lock();
+        (message.render(options)?, message.signatures())
+    };
+    // Nothing is locked: readers have functions of the program's to call.
+    rendering.sign(&signatures, now())?;
+    Ok(rendering)
+}
+
 fn options_of(options: u32) -> Result<RenderOptions> {
     let known = EXPORT_OPTIONS.iter().fold(0, |all, (_, bit, _)| all | bit);
     if options & !known != 0 {
@@ -125,7 +138,7 @@ pub unsafe extern "C" fn SmtpMessageGetSize(message: *mut SmtpMessage, options: 
         if size.is_null() {
             return Err(null("size"));
         }
-        let length = held.lock().render(options_of(options)?)?.length().unwrap_or(u64::MAX);
+        let length = rendered(held, options)?.length().unwrap_or(u64::MAX);
         // SAFETY: not null, and as our caller promises.
         unsafe { size.write(length) };
         Ok(0)
@@ -159,7 +172,7 @@ pub unsafe extern "C" fn SmtpMessageExport(
     length: *mut usize,
 ) -> i32 {
     on_message(message, |held| {
-        let rendering = held.lock().render(options_of(options)?)?;
+        let rendering = rendered(held, options)?;
         if buffer.is_null()
             && capacity == 0
             && !length.is_null()
@@ -194,7 +207,7 @@ pub unsafe extern "C" fn SmtpMessageExportFile(message: *mut SmtpMessage, option
     on_message(message, |held| {
         // SAFETY: as our caller promises.
         let path = unsafe { required(path, "path") }?;
-        let mut rendering = held.lock().render(options_of(options)?)?;
+        let mut rendering = rendered(held, options)?;
         rendering.write_file(path)?;
         Ok(0)
     })
@@ -227,7 +240,7 @@ pub unsafe extern "C" fn SmtpMessageExportStream(
 ) -> i32 {
     on_message(message, |held| {
         let writer = writer.ok_or_else(|| null("writer"))?;
-        let mut rendering = held.lock().render(options_of(options)?)?;
+        let mut rendering = rendered(held, options)?;
         loop {
             let piece = rendering.next()?;
             if piece.is_empty() {
@@ -273,8 +286,10 @@ pub extern "C" fn SmtpSendComposed(client: *mut SmtpClient, message: *mut SmtpMe
                 let options = RenderOptions { eight_bit: offered & EIGHT_BIT_MIME != 0, ..RenderOptions::default() };
                 let mut message = held.lock();
                 let MessageEnvelope { sender, recipients } = message.envelope()?;
-                let rendering = message.render(options)?;
+                let mut rendering = message.render(options)?;
+                let signatures = message.signatures();
                 drop(message);
+                rendering.sign(&signatures, now())?;
                 let (sender, recipients) = slot.insert((sender, recipients.join(",")));
                 let message = Content::Source {
                     size: rendering.length(),

@@ -2,6 +2,7 @@
 
 use super::attachment::{Attachment, file_name};
 use super::data::Data;
+use super::dkim::Signature;
 use super::field::{Field, Value, check_name, check_value};
 use super::load::Loaded;
 use super::part::Part;
@@ -22,6 +23,8 @@ pub struct Message {
     pub(super) text_encoding: TextEncoding,
     /// What the boundaries between parts are made of; the same for every rendering.
     pub(super) seed: String,
+    /// Made anew whenever it is sent or exported.
+    pub(super) signatures: Vec<Arc<Signature>>,
     /// The parts, once somebody asked for them; a change makes it none.
     pub(super) listed: Option<Arc<Vec<Part>>>,
 }
@@ -91,6 +94,22 @@ impl Message {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Has it signed, besides other signatures, whenever it is sent or exported.
+    pub fn add_signature(&mut self, signature: Arc<Signature>) {
+        self.signatures.push(signature);
+    }
+
+    /// Has it signed no more.
+    pub fn clear_signatures(&mut self) {
+        self.signatures.clear();
+    }
+
+    /// Its signatures to be made.
+    #[must_use]
+    pub fn signatures(&self) -> Vec<Arc<Signature>> {
+        self.signatures.clone()
     }
 
     /// Empties it.

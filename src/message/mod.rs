@@ -10,8 +10,10 @@
 mod address;
 mod attachment;
 mod charset;
+pub mod check;
 mod compose;
 mod data;
+pub mod dkim;
 mod encoded_word;
 mod envelope;
 mod field;

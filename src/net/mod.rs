@@ -19,6 +19,7 @@ pub mod local;
 mod pbes;
 pub mod peer;
 pub mod pins;
+pub mod private_key;
 pub mod race;
 pub mod random;
 pub mod refused;

@@ -171,6 +171,7 @@ static void every_message_function(SmtpMessage *bad)
     uint64_t size = 77;
     int64_t value = 77;
     SmtpMessagePart part = {sizeof(SmtpMessagePart), 77, 77, 77, 77}, part_before = part;
+    SmtpFinding finding = {sizeof(SmtpFinding), 77, 77, 77, 77, 77};
     SmtpMessage *live = SmtpMessageCreate();
     SmtpClient *client = new_client();
     int before = destroyed, asked_before = asked;
@@ -214,6 +215,13 @@ static void every_message_function(SmtpMessage *bad)
     CHECK_SAME(SmtpMessageExport(bad, 0, buffer, sizeof buffer, &length), expected);
     CHECK_SAME(SmtpMessageExportFile(bad, 0, "/dev/null"), expected);
     CHECK_SAME(SmtpMessageExportStream(bad, 0, count_writes, NULL), expected);
+    CHECK_SAME(SmtpMessageCheck(bad, 0, &count), expected);
+    CHECK_SAME(SmtpMessageGetFinding(bad, 0, &finding), expected);
+    CHECK_SAME(SmtpMessageGetFindingString(bad, 0, SMTP_FINDING_TEXT_WHAT, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageGetFindings(bad, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageAddSignature(bad, "a.example", "s", "/no/such/key", NULL, NULL), expected);
+    CHECK_SAME(SmtpMessageClearSignatures(bad), expected);
+    CHECK_SAME(finding.code, 77);
     CHECK_SAME(SmtpSendComposed(client, bad), expected);
     CHECK_SAME(asked, asked_before);
     CHECK_TEXT(buffer, "untouched");
@@ -318,6 +326,67 @@ static void bad_handles(void)
     CHECK_SAME(SmtpGetLastError(live), 0);
     CHECK_SAME(SmtpClientRelease(live), 0);
     free(heap);
+}
+
+/* Checks and signatures, which need no connection. */
+static void checks_and_signatures(void)
+{
+    static const char message[] = "From: a@a.example\nX\n\ntext";
+    SmtpMessage *composed = SmtpMessageCreate();
+    SmtpFinding finding = {8, 77, 77, 77, 77, 77};
+    char buffer[4096], small[4] = "abc";
+    size_t length = 77, count = 77;
+
+    CHECK_SAME(SmtpCheckMessage(NULL, 5, 0, buffer, sizeof buffer, &length), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpCheckMessage(message, 5, 0, NULL, 9, &length), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpCheckMessage(NULL, 0, 0, NULL, 0, NULL), SMTP_ERROR_BUFFER_TOO_SMALL);
+    CHECK_SAME(SmtpCheckFile(NULL, 0, buffer, sizeof buffer, &length), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpCheckFile("/no/such/file", 0, buffer, sizeof buffer, &length), SMTP_ERROR_FILE);
+    CHECK_SAME(length, 77);
+    CHECK_SAME(SmtpCheckMessage(message, SMTP_NUL_TERMINATED, 0, small, sizeof small, &length),
+               SMTP_ERROR_BUFFER_TOO_SMALL);
+    CHECK_TEXT(small, "{\"e");
+    CHECK(length > 100);
+    CHECK_SAME(SmtpCheckMessage(message, SMTP_NUL_TERMINATED, 0, buffer, sizeof buffer, &length), 0);
+    CHECK_SAME(strlen(buffer), length);
+    CHECK(strstr(buffer, "\"HEADER_LINE\"") != NULL);
+
+    CHECK_SAME(SmtpSignMessage(message, 5, NULL, "s", "k", NULL, NULL, buffer, sizeof buffer, &length),
+               SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpSignMessage(message, 5, "a.example", NULL, "k", NULL, NULL, buffer, sizeof buffer, &length),
+               SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpSignMessage(message, 5, "a.example", "s", NULL, NULL, NULL, buffer, sizeof buffer, &length),
+               SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpSignMessage(message, 5, "a b", "s", "k", NULL, NULL, buffer, sizeof buffer, &length),
+               SMTP_ERROR_DKIM_SETTING);
+    CHECK_SAME(SmtpSignMessage(message, 5, "a.example", "s", "/no/such/key", NULL, NULL, buffer, sizeof buffer, &length),
+               SMTP_ERROR_DKIM_KEY);
+    CHECK_SAME(SmtpSignMessage(message, 5, "a.example", "s", "-----BEGIN NOTHING-----", NULL, NULL, buffer,
+                               sizeof buffer, &length), SMTP_ERROR_DKIM_KEY);
+    CHECK_SAME(SmtpSignFile(NULL, "a.example", "s", "k", NULL, NULL, buffer, sizeof buffer, &length),
+               SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpMessageAddSignature(composed, "a.example", "s", "/dev/null", NULL, "c=odd"),
+               SMTP_ERROR_DKIM_SETTING);
+    CHECK_SAME(SmtpMessageAddSignature(composed, "a.example", "s", "/dev/null", NULL, NULL), SMTP_ERROR_DKIM_KEY);
+    CHECK_SAME(SmtpMessageClearSignatures(composed), 0);
+
+    CHECK_SAME(SmtpMessageGetFinding(composed, 0, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpMessageGetFinding(composed, 0, &finding), SMTP_ERROR_INVALID_PARAMETER);
+    finding.size = sizeof finding;
+    CHECK_SAME(SmtpMessageGetFinding(composed, 0, &finding), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(finding.code, 77);
+    CHECK_SAME(SmtpMessageCompose(composed, SENDER, RECIPIENT, NULL, NULL, "x", "", NULL), 0);
+    CHECK_SAME(SmtpMessageCheck(composed, 1, NULL), 0);
+    CHECK_SAME(SmtpMessageCheck(composed, 1, &count), 0);
+    CHECK_SAME(count, 2);
+    CHECK_SAME(SmtpMessageGetFinding(composed, 1, &finding), 0);
+    CHECK_SAME(finding.code, SMTP_CHECK_OVERSIZE);
+    CHECK_SAME(finding.severity, SMTP_SEVERITY_ERROR);
+    CHECK_SAME(SmtpMessageGetFindingString(composed, 1, SMTP_FINDING_TEXT_NAME, buffer, sizeof buffer, NULL), 0);
+    CHECK_TEXT(buffer, "OVERSIZE");
+    CHECK_SAME(SmtpMessageGetFindingString(composed, 1, 99, buffer, sizeof buffer, NULL), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(SmtpMessageGetFindingString(composed, 2, 1, buffer, sizeof buffer, NULL), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(SmtpMessageRelease(composed), 0);
 }
 
 static void wrong_order(void)
@@ -1138,6 +1207,7 @@ int main(void)
     check_begin();
     RUN(bad_handles);
     RUN(bad_messages);
+    RUN(checks_and_signatures);
     RUN(wrong_order);
     RUN(misuse_of_a_session);
     RUN(injected_login);

@@ -108,8 +108,12 @@ C_TYPES = {
     "SmtpRewindCallback": _library.SmtpRewindCallback,
     "SmtpWriteCallback": _library.SmtpWriteCallback,
     "struct SmtpMessage *": ctypes.c_void_p,
+    "struct SmtpBatch *": ctypes.c_void_p,
+    "const struct SmtpBatch *": ctypes.c_void_p,
+    "struct SmtpBatchResult *": ctypes.POINTER(_library.SmtpBatchResult),
     "const struct SmtpMessage *": ctypes.c_void_p,
     "struct SmtpMessagePart *": ctypes.POINTER(_library.SmtpMessagePart),
+    "struct SmtpFinding *": ctypes.POINTER(_library.SmtpFinding),
 }
 
 

@@ -167,6 +167,19 @@ SmtpReadCallback = CFUNCTYPE(c_int64, c_void_p, c_size_t, c_void_p)
 SmtpRewindCallback = CFUNCTYPE(c_int32, c_void_p)
 SmtpWriteCallback = CFUNCTYPE(c_int32, c_void_p, c_size_t, c_void_p)
 
+class SmtpFinding(ctypes.Structure):
+    """What is wrong with a message, one of it."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("code", c_uint32),
+        ("severity", c_uint32),
+        ("part", c_uint32),
+        ("line", c_uint64),
+        ("count", c_uint64),
+    ]
+
+
 _CLIENT = c_void_p
 _MESSAGE = c_void_p
 _BATCH = c_void_p
@@ -267,6 +280,25 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpSetTimeout": (c_int32, [_CLIENT, c_uint32]),
     "SmtpGetDeliveryOptions": (c_int32, [_CLIENT]),
     "SmtpSetDeliveryOptions": (c_int32, [_CLIENT, c_uint32]),
+    "SmtpCheckMessage": (
+        c_int32,
+        [c_void_p, c_size_t, c_uint64, POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
+    "SmtpCheckFile": (c_int32, [c_char_p, c_uint64, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpMessageCheck": (c_int32, [_MESSAGE, c_uint64, POINTER(c_size_t)]),
+    "SmtpMessageGetFinding": (c_int32, [_MESSAGE, c_size_t, POINTER(SmtpFinding)]),
+    "SmtpMessageGetFindingString": (
+        c_int32,
+        [_MESSAGE, c_size_t, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
+    "SmtpMessageGetFindings": (c_int32, [_MESSAGE, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpSignMessage": (
+        c_int32,
+        [c_void_p, c_size_t] + [c_char_p] * 5 + [POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
+    "SmtpSignFile": (c_int32, [c_char_p] * 6 + [POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpMessageAddSignature": (c_int32, [_MESSAGE] + [c_char_p] * 5),
+    "SmtpMessageClearSignatures": (c_int32, [_MESSAGE]),
     "SmtpGetCurrentDate": (c_int32, [POINTER(c_char), c_size_t, POINTER(c_size_t)]),
     "SmtpMessageCreate": (_MESSAGE, []),
     "SmtpMessageRelease": (c_int32, [_MESSAGE]),

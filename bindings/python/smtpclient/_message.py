@@ -9,9 +9,10 @@ import os
 import threading
 import weakref
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Type, Union
 
 from . import _tables
+from ._check import Finding, findings, signing_arguments
 from ._errors import CODES, SmtpError, make_error
 from ._library import (
     SmtpDestroyCallback,
@@ -523,6 +524,34 @@ class Message:
 
         options = in_range("options", options, 1 << 32)
         self._check(library.SmtpMessageExportStream(self._handle, options, SmtpWriteCallback(take), None))
+
+    def check(self, limit: int = 0) -> List[Finding]:
+        """Looks for what is wrong with it as it would be sent; the limit is the most octets that it may have, or 0."""
+        self._check(library.SmtpMessageCheck(self._handle, in_range("limit", limit, 1 << 64), None))
+        return findings(self._text(library.SmtpMessageGetFindings))
+
+    def sign(
+        self,
+        domain: str,
+        selector: str,
+        key: Union[str, bytes, "os.PathLike[str]"],
+        password: Optional[str] = None,
+        *,
+        canonicalization: Optional[str] = None,
+        headers: Optional[Iterable[str]] = None,
+        identity: Optional[str] = None,
+        time: Optional[int] = None,
+        expires: Optional[Union[int, str]] = None,
+    ) -> None:
+        """Has it signed with DKIM whenever it is sent or exported, besides other signatures; see sign_message."""
+        arguments = signing_arguments(
+            domain, selector, key, password, canonicalization, headers, identity, time, expires
+        )
+        self._check(library.SmtpMessageAddSignature(self._handle, *arguments))
+
+    def clear_signatures(self) -> None:
+        """Has it signed no more."""
+        self._check(library.SmtpMessageClearSignatures(self._handle))
 
     def close(self) -> None:
         """Releases it now. May be called again."""
