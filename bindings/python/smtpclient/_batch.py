@@ -12,7 +12,7 @@ from ._library import SmtpBatchResult, SmtpRecipient, library
 from ._properties import encode, read_text
 
 if TYPE_CHECKING:
-    from ._client import Message, Recipient
+    from ._client import Content, Recipient
 
 
 class BatchResult(NamedTuple):
@@ -61,7 +61,7 @@ class Batch:
         if not self._handle:
             raise self._error(library.SmtpGetLastError(None))
 
-    def add(self, sender: str, recipients: Union[str, Iterable[str]], message: Message) -> None:
+    def add(self, sender: str, recipients: Union[str, Iterable[str]], message: Content) -> None:
         """Adds a finished message, which is copied. The arguments are those of ``Client.send_message``."""
         from ._client import _join_recipients, _view
 
@@ -166,7 +166,7 @@ class Batch:
 
 
 #: A message of an iterable for ``Client.send_batch``: sender, recipients, message.
-BatchMessage = Tuple[str, Union[str, Iterable[str]], "Message"]
+BatchMessage = Tuple[str, Union[str, Iterable[str]], "Content"]
 
 
 def as_batch(messages: Union[Batch, Iterable[BatchMessage]]) -> Batch:
