@@ -1961,6 +1961,12 @@
 #define SMTP_ERROR_NO_OPERATION ((int32_t)(-2147200992))  /* 0x80045020 */
 
 /**
+ * The client is attached to a reactor. Leave its operations to the reactor, or detach it with
+ * SmtpReactorDetach first.
+ */
+#define SMTP_ERROR_ATTACHED ((int32_t)(-2147200984))  /* 0x80045028 */
+
+/**
  * The server is closing the connection (421). Connect again later.
  */
 #define SMTP_ERROR_SERVER_CLOSING ((int32_t)(-2147200767))  /* 0x80045101 */
@@ -2175,6 +2181,12 @@ extern "C" {
 typedef struct SmtpClient SmtpClient;
 
 /**
+ * An event thread. Made by SmtpReactorCreate, ended by SmtpReactorRelease; usable from
+ * any thread. The pointer is a token: it does not point to anything.
+ */
+typedef struct SmtpReactor SmtpReactor;
+
+/**
  * What a callback is told. Valid during the callback only.
  */
 typedef struct SmtpEvent {
@@ -2345,6 +2357,18 @@ typedef struct SmtpPollInfo {
      */
     int64_t timeout_ms;
 } SmtpPollInfo;
+
+/**
+ * Called when an operation of an attached client is over that had returned SMTP_PENDING:
+ * result is 0 or the error code of the operation, of which SmtpGetLastError and its
+ * like tell.
+ *
+ * Called on the reactor's thread, with no lock of the library's held, once for each
+ * such operation. The client may be used for its next operation, and any other client
+ * for anything; what takes long keeps every client of the reactor waiting. After
+ * SmtpClientRelease the handle is stale already. It must not throw or jump out of the library.
+ */
+typedef void (*SmtpCompletionCallback)(struct SmtpClient *client, int32_t result, void *user_data);
 
 /**
  * What became of one recipient of the last message.
@@ -3003,7 +3027,8 @@ int32_t SmtpSubmitMessage(struct SmtpClient *client,
  * @param info    where to write; its member size says how large it is
  * @return 1 (SMTP_PENDING) if an operation is pending; 0 if none is: then descriptor is
  *         -1, events 0 and timeout_ms -1; or an error code: SMTP_ERROR_NULL_POINTER,
- *         SMTP_ERROR_INVALID_PARAMETER for a size that is too small
+ *         SMTP_ERROR_INVALID_PARAMETER for a size that is too small, SMTP_ERROR_ATTACHED
+ *         if a reactor goes on with it
  *
  * Threads: any; waits for its turn, which while an operation is pending is short.
  * Since 0.1.
@@ -3018,13 +3043,78 @@ int32_t SmtpGetPollInfo(struct SmtpClient *client, struct SmtpPollInfo *info);
  * @param client  the client
  * @return 1 (SMTP_PENDING) if it still has to wait; 0 if the operation succeeded; the
  *         error code of the operation if it failed; SMTP_ERROR_NO_OPERATION if none is
- *         pending. The result of an operation is told once.
+ *         pending, SMTP_ERROR_ATTACHED if a reactor goes on with it. The result of an
+ *         operation is told once.
  *
  * Threads: any; waits for its turn. The callbacks of the client are called on this
  * thread, during this call. SmtpCancel ends the operation: the descriptor becomes ready
  * and this returns SMTP_ERROR_CANCELLED. Since 0.1.
  */
 int32_t SmtpProcess(struct SmtpClient *client);
+
+/**
+ * Creates a reactor: one thread that goes on with the operations of any number of clients.
+ *
+ * Returns its handle, to be ended with SmtpReactorRelease; NULL on failure
+ * (SMTP_ERROR_TOO_MANY_HANDLES, SMTP_ERROR_NETWORK if there is no descriptor or thread
+ * left), of which SmtpGetLastError(NULL) tells. The thread runs no signal handlers.
+ * Threads: any. After a fork a handle of the parent process gives SMTP_ERROR_FORKED.
+ * Since 0.1.
+ */
+struct SmtpReactor *SmtpReactorCreate(void);
+
+/**
+ * Attaches a client to a reactor and sets SMTP_PROPERTY_BLOCKING to 0: an operation that
+ * is begun on it from now on and returns SMTP_PENDING is gone on with on the reactor's
+ * thread, and its end is told by one call of the callback. That may come before the
+ * function that began the operation has returned. An operation that is over at once
+ * returns its result and is not told again. SmtpProcess and SmtpGetPollInfo give
+ * SMTP_ERROR_ATTACHED.
+ *
+ * @param reactor    the reactor
+ * @param client     the client, with no operation under way, attached to no reactor
+ * @param callback   the function
+ * @param user_data  passed to the callback
+ * @param destroy    called once with user_data when the library has no more use for it:
+ *                   after SmtpReactorDetach, SmtpClientRelease or SmtpReactorRelease, on the
+ *                   reactor's thread; or if this call fails. May be NULL.
+ * @return 0, or SMTP_ERROR_ATTACHED, SMTP_ERROR_OPERATION_IN_PROGRESS,
+ *         SMTP_ERROR_NULL_POINTER, SMTP_ERROR_REENTRANT from a callback of the client
+ *         that SmtpRegisterEvent or its like has set
+ *
+ * Threads: any; waits for its turn. Since 0.1.
+ */
+int32_t SmtpReactorAttach(struct SmtpReactor *reactor,
+                          struct SmtpClient *client,
+                          SmtpCompletionCallback callback,
+                          void *user_data,
+                          SmtpDestroyCallback destroy);
+
+/**
+ * Detaches a client from its reactor. SMTP_PROPERTY_BLOCKING stays 0.
+ *
+ * @param client  the client, with no operation under way; without a reactor this does nothing
+ * @return 0, or SMTP_ERROR_OPERATION_IN_PROGRESS: then SmtpCancel ends the operation, and
+ *         the callback tells when
+ *
+ * Threads: any; waits until a call of the callback for this client has returned, unless it is
+ * called from within one. After that the callback is not called again. Since 0.1.
+ */
+int32_t SmtpReactorDetach(struct SmtpClient *client);
+
+/**
+ * Releases a reactor: cancels the operations of its clients, each of which is told by
+ * its callback, detaches the clients, and waits until the thread has ended. What a
+ * callback begins meanwhile is cancelled at once, and says so by its result.
+ *
+ * @param reactor  the reactor; NULL is allowed and does nothing
+ * @return 0; SMTP_ERROR_INVALID_HANDLE if it was released before or never was a reactor;
+ *         SMTP_ERROR_REENTRANT from within one of its callbacks
+ *
+ * Threads: any but the reactor's own; waits for the thread, and so for callbacks that
+ * run. Since 0.1.
+ */
+int32_t SmtpReactorRelease(struct SmtpReactor *reactor);
 
 /**
  * Asks for notifications about one address in the place of

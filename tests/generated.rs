@@ -350,6 +350,7 @@ fn header() -> String {
         "stepwise",
         "submit",
         "poll",
+        "reactor",
         "delivery",
         "recipient",
         "command",

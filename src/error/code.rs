@@ -237,6 +237,9 @@ codes! {
     NO_OPERATION 0x5020 Caller
         "no operation is under way"
         "Call SmtpProcess only while an operation is pending: its result is told once.";
+    ATTACHED 0x5028 Caller
+        "the client is attached to a reactor"
+        "Leave its operations to the reactor, or detach it with SmtpReactorDetach first.";
     SERVER_CLOSING 0x5101 Server
         "the server is closing the connection (421)"
         "Connect again later.";
