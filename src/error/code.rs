@@ -240,6 +240,12 @@ codes! {
     ATTACHED 0x5028 Caller
         "the client is attached to a reactor"
         "Leave its operations to the reactor, or detach it with SmtpReactorDetach first.";
+    QUEUE_FULL 0x5029 Caller
+        "the queue of the pool is full"
+        "Submit the message later, let SmtpPoolSubmit wait, or raise SMTP_POOL_QUEUE_LIMIT or SMTP_POOL_QUEUE_OCTETS.";
+    POOL_CLOSED 0x502A Caller
+        "the pool was drained or aborted"
+        "Release the pool and create a new one.";
     SERVER_CLOSING 0x5101 Server
         "the server is closing the connection (421)"
         "Connect again later.";

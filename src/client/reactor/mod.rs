@@ -4,6 +4,7 @@
 mod alarms;
 mod engine;
 
+pub(super) use alarms::Alarms;
 pub(super) use engine::Engine;
 pub use engine::Guard;
 
