@@ -193,9 +193,16 @@ impl<J> Destination<J> {
         found
     }
 
-    /// Takes an idle connection away for another destination's sake.
-    pub(super) fn evict(&mut self) -> Option<Line> {
-        self.idle.pop_front()
+    /// Takes an idle connection away for another destination's sake: the one that was idle
+    /// longest, or this one.
+    pub(super) fn evict(&mut self, key: Option<usize>) -> Option<Line> {
+        match key {
+            None => self.idle.pop_front(),
+            Some(key) => {
+                let at = self.idle.iter().position(|line| line.key == key)?;
+                self.idle.remove(at)
+            }
+        }
     }
 
     /// Takes away an idle connection that has had its time.

@@ -11,6 +11,9 @@ use crate::client::reactor::{Alarms, Engine};
 use crate::error::{Class, Code, Error, Outcome, Phase, Result};
 use std::sync::Arc;
 
+/// After how many messages a connection is given up for another destination's sake.
+const TURN: u32 = 10;
+
 /// See the module.
 pub(super) struct Worker {
     engine: Engine,
@@ -171,7 +174,7 @@ impl Worker {
         }
         for other in others {
             let Some(Some(place)) = self.places.get_mut(other) else { continue };
-            if let Some(line) = place.destination.evict() {
+            if let Some(line) = place.destination.evict(None) {
                 self.close(line, Reason::Evicted);
                 return;
             }
@@ -317,6 +320,16 @@ impl Worker {
         }
     }
 
+    fn evict(&mut self, at: usize, key: usize) {
+        let evicted = match self.places.get_mut(at) {
+            Some(Some(place)) => place.destination.evict(Some(key)),
+            _ => None,
+        };
+        if let Some(line) = evicted {
+            self.close(line, Reason::Evicted);
+        }
+    }
+
     /// A connection is gone that its destination did not count as idle.
     fn lose(&mut self, at: usize) {
         if let Some(Some(place)) = self.places.get_mut(at) {
@@ -387,10 +400,15 @@ impl Worker {
                 Some(Some(place)) => place.destination.free(line, &self.limits, self.generation, now),
                 _ => None,
             };
+            // Others wait for room: a destination that always has something to send must
+            // not keep them out for ever.
+            let turns_over = !self.starved.is_empty() && line.sent.is_multiple_of(TURN);
             match order {
                 Some(Order::Close(line, reason)) => self.close(line, reason),
+                _ if turns_over => self.evict(at, key),
                 _ => self.engine.follow_idle(key),
             }
+            self.dirty.append(&mut self.starved);
         } else {
             let closing = error.as_ref().is_some_and(|error| error.code == Code::SERVER_CLOSING);
             self.lose(at);
@@ -398,6 +416,8 @@ impl Worker {
                 *match (was_dead, closing) {
                     (true, _) => &mut statistics.stale,
                     (_, true) => &mut statistics.retired_closing,
+                    // It came along with the reply.
+                    _ if error.is_none() => &mut statistics.hung_up,
                     _ => &mut statistics.broken,
                 } += 1;
             });
