@@ -34,6 +34,8 @@ from ._client import (
 from ._environment import proxy_from_environment
 from ._errors import ArgumentError, CallerError, InternalError, ServerError, SmtpError, WireError
 from ._library import LibraryError, library
+from ._pool import Pool, PoolResult, PoolStatistics
+from ._reactor import CompletionCallback, Reactor
 from ._tables import (
     OPTION_NONE,
     OPTION_EXTENDED,
@@ -174,6 +176,7 @@ LIBRARY_VERSION: str = library.SmtpGetVersion().decode("ascii")
 __all__ = [
     "ALL_EVENTS",
     "ArgumentError",
+    "CompletionCallback",
     "AUTH_ANONYMOUS",
     "AUTH_AUTOMATIC",
     "CHUNKING_ALWAYS",
@@ -290,6 +293,9 @@ __all__ = [
     "PORT_SECURE",
     "PORT_STANDARD",
     "PORT_SUBMISSION",
+    "Pool",
+    "PoolResult",
+    "PoolStatistics",
     "PROTOCOL_NONE",
     "PROTOCOL_TLS_1_2",
     "PROTOCOL_TLS_1_3",
@@ -299,6 +305,7 @@ __all__ = [
     "RECIPIENT_REFUSED_PERMANENT",
     "RECIPIENT_REFUSED_TEMPORARY",
     "RECIPIENT_UNKNOWN",
+    "Reactor",
     "Recipient",
     "STATUS_CONNECT",
     "STATUS_DISCONNECT",
