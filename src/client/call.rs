@@ -47,7 +47,7 @@ pub(super) struct Check {
 pub(super) struct Call<'a> {
     pub(super) stage: Stage,
     pub(super) feed: Feed<'a>,
-    pub(super) check: Option<Check>,
+    pub(super) check: Option<Box<Check>>,
     /// What was told of the message's progress last.
     pub(super) told: u64,
     /// When the whole has had its time, where it is of several stages.
@@ -56,7 +56,7 @@ pub(super) struct Call<'a> {
     pub(super) is_message: bool,
     /// The command, where it is the caller's own.
     pub(super) verb: Option<String>,
-    pub(super) login: Option<Login>,
+    pub(super) login: Option<Box<Login>>,
     pub(super) submission: Option<Box<Submission>>,
     /// The number of a socket that is taken over on success.
     pub(super) attached: Option<RawSocket>,

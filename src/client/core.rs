@@ -114,7 +114,7 @@ impl Client {
         self.operate(|inner| {
             let mut login = Login::new(user, password);
             let stage = self.begin_login(inner, &mut login, None)?;
-            Ok(Call { login: Some(login), ..Call::new(stage) })
+            Ok(Call { login: Some(Box::new(login)), ..Call::new(stage) })
         })
     }
 

@@ -5,7 +5,6 @@ mod arguments;
 mod attach;
 mod call;
 mod core;
-mod date;
 mod event;
 mod extended;
 mod feed;
@@ -32,9 +31,9 @@ mod wishes;
 
 pub use self::core::{Client, Progress};
 pub use crate::drive::Read;
+pub use crate::net::date::current_date;
 pub use access::Recipient;
 pub use arguments::{Arguments, Content};
-pub use date::current_date;
 pub use event::{Answer, EVENTS, Event, EventKind, Sink};
 pub use extended::{EXTENDED_OPTIONS, ExtendedOption};
 pub use live::{STATES, State, Transfer};

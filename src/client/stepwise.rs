@@ -75,9 +75,11 @@ impl Client {
                     self.take_content(inner, Feed::Other(Box::new(file)), check, false)
                 }
                 Content::Reader { read, .. } => {
-                    let check = is_strict.then(|| Check { state: inner.line_ends.clone(), passing: true, ends: false });
+                    let check = is_strict
+                        .then(|| Box::new(Check { state: inner.line_ends.clone(), passing: true, ends: false }));
                     self.take_content(inner, Feed::Other(Box::new(Reader::new(read))), check, false)
                 }
+                Content::Source { source, .. } => self.take_content(inner, Feed::Other(source), None, false),
             }
         })
     }
@@ -105,21 +107,21 @@ impl Client {
     }
 
     /// Content that can be had twice is looked at before anything of it is sent.
-    fn look_ahead(&self, inner: &Inner, source: &mut dyn Source, is_strict: bool) -> Result<Option<Check>> {
+    fn look_ahead(&self, inner: &Inner, source: &mut dyn Source, is_strict: bool) -> Result<Option<Box<Check>>> {
         if !is_strict {
             return Ok(None);
         }
         let mut state = inner.line_ends.clone();
         check_line_ends(source, &mut state, false)?;
         source.rewind()?;
-        Ok(Some(Check { state, passing: false, ends: false }))
+        Ok(Some(Box::new(Check { state, passing: false, ends: false })))
     }
 
     fn take_content<'a>(
         &self,
         inner: &mut Inner,
         feed: Feed<'a>,
-        check: Option<Check>,
+        check: Option<Box<Check>>,
         last: bool,
     ) -> Result<Call<'a>> {
         let begin = |session: &mut Session, now, _: &mut _| session.take_content(last, now);

@@ -23,10 +23,31 @@ pub trait Source {
     /// If the content cannot be had again.
     fn rewind(&mut self) -> Result<()>;
 
+    /// What is left, if it can go to a stream without being read piece by piece.
+    fn rest(&self) -> Rest<'_> {
+        Rest::Pieces
+    }
+
+    /// Takes note that so many octets of [`Self::rest`] have gone to the stream.
+    fn skip(&mut self, count: usize) {
+        let _ = count;
+    }
+
     /// Whether getting a piece may take time.
     fn may_wait(&self) -> bool {
         true
     }
+}
+
+/// See [`Source::rest`].
+#[derive(Clone, Copy, Debug)]
+pub enum Rest<'a> {
+    /// It has to be read.
+    Pieces,
+    /// It lies in memory.
+    Memory(&'a [u8]),
+    /// It is in a file, from its present position on.
+    File(&'a SystemFile),
 }
 
 /// For operations that send no content.
@@ -80,6 +101,14 @@ impl Source for Memory<'_> {
         Ok(())
     }
 
+    fn rest(&self) -> Rest<'_> {
+        Rest::Memory(self.rest)
+    }
+
+    fn skip(&mut self, count: usize) {
+        self.rest = self.rest.get(count..).unwrap_or_default();
+    }
+
     fn may_wait(&self) -> bool {
         false
     }
@@ -110,6 +139,14 @@ impl Source for Kept {
     fn rewind(&mut self) -> Result<()> {
         self.given = 0;
         Ok(())
+    }
+
+    fn rest(&self) -> Rest<'_> {
+        Rest::Memory(&self.octets[self.given..])
+    }
+
+    fn skip(&mut self, count: usize) {
+        self.given = self.octets.len().min(self.given + count);
     }
 
     fn may_wait(&self) -> bool {
@@ -243,6 +280,10 @@ impl Source for File {
             let what = format!("the message file {} could not be read again ({error})", self.path);
             Error::new(Code::FILE, Phase::Content, what).with_os(&error)
         })
+    }
+
+    fn rest(&self) -> Rest<'_> {
+        Rest::File(&self.file)
     }
 }
 

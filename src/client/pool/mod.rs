@@ -138,8 +138,8 @@ impl Pool {
             Content::Memory(octets) => Text::Memory(octets.into()),
             Content::File(path) => Text::File(path.to_owned()),
             Content::Shared(ref octets) => Text::Memory(Arc::clone(octets)),
-            Content::Reader { .. } => {
-                return Err(Error::caller(Code::INVALID_PARAMETER, "a pool cannot send from a reader"));
+            Content::Reader { .. } | Content::Source { .. } => {
+                return Err(Error::caller(Code::INVALID_PARAMETER, "a pool sends from memory or from a file"));
             }
         };
         let (sender, recipients) = (message.sender.to_owned(), message.recipients.to_owned());

@@ -17,6 +17,7 @@ impl Session {
                     if complete {
                         self.since = now;
                         self.handle_reply(!input.is_empty());
+                        input = &input[self.take_repeated(input)..];
                     }
                 }
                 Err(error) => self.fail(error),
@@ -40,7 +41,9 @@ impl Session {
         match self.state {
             State::End if !self.mail.end_sent => {
                 self.mail.end_sent = true;
-                self.mail.outcome = Outcome::Unknown;
+                if !self.is_in_vain() {
+                    self.mail.outcome = Outcome::Unknown;
+                }
             }
             State::Pausing => self.succeed(State::Paused),
             _ => {}
