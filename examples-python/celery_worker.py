@@ -69,7 +69,7 @@ def pool():
         if _pool is None:
             properties = {"host": os.environ.get("SMTP_HOST", "localhost"), "port": int(os.environ.get("SMTP_PORT", "25"))}
             if "SMTP_USER" in os.environ:
-                properties |= {"user": os.environ["SMTP_USER"], "password": os.environ.get("SMTP_PASSWORD", "")}
+                properties.update(user=os.environ["SMTP_USER"], password=os.environ.get("SMTP_PASSWORD", ""))
             # A message may take five minutes, and no longer.
             _pool = smtpclient.Pool(**properties, timeout=300_000, connections=8)
         return _pool

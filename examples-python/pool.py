@@ -36,7 +36,7 @@ def main():
     _, server, port, sender, recipient, *paths = sys.argv
     properties = {"host": server, "port": int(port), "connections": 4}
     if "SMTP_USER" in os.environ:
-        properties |= {"user": os.environ["SMTP_USER"], "password": os.environ.get("SMTP_PASSWORD", "")}
+        properties.update(user=os.environ["SMTP_USER"], password=os.environ.get("SMTP_PASSWORD", ""))
     everything = True
     with smtpclient.Pool(**properties) as pool:
         # Waits for room if too many wait already.

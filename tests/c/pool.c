@@ -85,7 +85,11 @@ struct counts {
 static void count_result(SmtpPool *pool, const SmtpPoolResult *result, void *user_data)
 {
     struct counts *counts = user_data;
+    char text[500];
     CHECK_SAME(SmtpPoolDrain(pool, 1), SMTP_ERROR_REENTRANT);
+    /* Also of what the release of the pool has told. */
+    CHECK_SAME(SmtpPoolGetResultString(pool, result->id, SMTP_POOL_TEXT_ERROR, text, sizeof text, NULL), 0);
+    CHECK_SAME(text[0] == '\0', result->code == 0);
     pthread_mutex_lock(&counts->lock);
     counts->told++;
     counts->accepted += result->outcome == SMTP_OUTCOME_ACCEPTED;

@@ -17,6 +17,7 @@ install_packages() {
 
 command -v valgrind >/dev/null || install_packages valgrind || echo "note: valgrind is missing, its tests will be skipped"
 command -v openssl >/dev/null || install_packages openssl || echo "note: openssl is missing, tests with real servers will be skipped"
+command -v redis-server >/dev/null || install_packages redis-server || echo "note: redis-server is missing, the test of the Celery worker will be skipped"
 for proxy in microsocks tinyproxy danted:dante-server; do
     # A daemon may be where only root's path leads.
     PATH="$PATH:/usr/sbin" command -v "${proxy%:*}" >/dev/null || install_packages "${proxy#*:}" ||

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple, Type, Union
 
 from . import _tables
-from ._client import Message, Recipient, _join_recipients, _milliseconds, _view
+from ._client import Content, Recipient, _join_recipients, _milliseconds, _view
 from ._errors import CODES, SmtpError, make_error, refuse
 from ._library import (
     SmtpDestroyCallback,
@@ -26,12 +26,12 @@ from ._library import (
 from ._properties import encode, in_range
 from ._reactor import check, report_exception
 
-_STATES = {
+_STATES: Dict[str, int] = {
     name[len("RECIPIENT_") :]: value
     for name, value in vars(_tables).items()
     if name.startswith("RECIPIENT_") and not name.startswith("RECIPIENT_TEXT_")
 }
-_LIMITS = {
+_LIMITS: Dict[str, int] = {
     name[len("POOL_") :].lower(): value
     for name, value in vars(_tables).items()
     if name.startswith("POOL_") and not name.startswith("POOL_TEXT_")
@@ -233,7 +233,7 @@ class Pool:
         self,
         sender: str,
         recipients: Union[str, Iterable[str]],
-        message: Union[Message, os.PathLike[str]],
+        message: Union[Content, os.PathLike[str]],
         host: Optional[str] = None,
         port: int = 0,
         user: Optional[str] = None,
@@ -285,7 +285,7 @@ class Pool:
         self,
         sender: str,
         recipients: Union[str, Iterable[str]],
-        message: Union[Message, os.PathLike[str]],
+        message: Union[Content, os.PathLike[str]],
         **server: Any,
     ) -> PoolResult:
         """The same for asyncio: waits for the result, and while the queue is full, without blocking the loop.
