@@ -859,6 +859,117 @@
 
 /** @} */
 
+/** @name SMTP_POOL
+ *  Properties of a pool that a client has not: SmtpPoolSetInteger, SmtpPoolGetInteger.
+ *  @{ */
+
+/**
+ * Default 10, 1 to 10000. The most connections to one destination: one host, port, user and
+ * password.
+ */
+#define SMTP_POOL_CONNECTIONS 265
+
+/**
+ * Default 100, 1 to 100000. The most connections of the pool to all destinations.
+ */
+#define SMTP_POOL_CONNECTIONS_TOTAL 266
+
+/**
+ * Default 100, 0 to 1000000000. After how many messages a connection is retired; 0 never.
+ */
+#define SMTP_POOL_MESSAGES_PER_CONNECTION 267
+
+/**
+ * Default 600000, 0 to 2147483647. The age in milliseconds at which a connection is retired,
+ * once it is idle; 0 never.
+ */
+#define SMTP_POOL_MAX_AGE 268
+
+/**
+ * Default 30000, 0 to 2147483647. After how many milliseconds without a message a connection is
+ * retired; 0 never.
+ */
+#define SMTP_POOL_IDLE_TIME 269
+
+/**
+ * Default 1000, 1 to 1000000000. The most messages that wait to be sent; SmtpPoolSubmit refuses
+ * or waits beyond it.
+ */
+#define SMTP_POOL_QUEUE_LIMIT 270
+
+/**
+ * Default 67108864, 0 to 2147483647. The most octets of messages in memory that wait to be
+ * sent; one message more is taken if none waits; 0 is no limit.
+ */
+#define SMTP_POOL_QUEUE_OCTETS 271
+
+/**
+ * Default 0, 0 to 100000. The most messages that are begun to one destination within any
+ * SMTP_POOL_RATE_PERIOD; 0 is no limit.
+ */
+#define SMTP_POOL_RATE 272
+
+/**
+ * Default 60000, 1 to 86400000. The span of time of SMTP_POOL_RATE in milliseconds.
+ */
+#define SMTP_POOL_RATE_PERIOD 273
+
+/**
+ * Default 1000, 1 to 86400000. For how many milliseconds no connection is tried after one could
+ * not be made; doubled with every further failure.
+ */
+#define SMTP_POOL_BACK_OFF 274
+
+/**
+ * Default 60000, 1 to 86400000. The most that this becomes, in milliseconds.
+ */
+#define SMTP_POOL_BACK_OFF_MAX 275
+
+/**
+ * Default 3, 1 to 1000. How many attempts in a row to connect must fail before the messages
+ * that wait for the destination fail.
+ */
+#define SMTP_POOL_CONNECT_ATTEMPTS 276
+
+/**
+ * Default 0, 0 to 2147483647. How many milliseconds a message may wait in the pool before it
+ * fails with SMTP_ERROR_TIMEOUT; 0 is no limit.
+ */
+#define SMTP_POOL_QUEUE_TIME 277
+
+/** @} */
+
+/** @name SMTP_POOL_TEXT
+ *  Texts of SmtpPoolGetResultString.
+ *  @{ */
+
+/**
+ * The error record as a JSON object; empty without an error.
+ */
+#define SMTP_POOL_TEXT_ERROR_JSON 1
+
+/**
+ * The recipients as a JSON array of objects.
+ */
+#define SMTP_POOL_TEXT_RECIPIENTS_JSON 2
+
+/**
+ * One sentence on what went wrong; empty if nothing did.
+ */
+#define SMTP_POOL_TEXT_ERROR 3
+
+/**
+ * Code and text of the reply to the end of the message.
+ */
+#define SMTP_POOL_TEXT_REPLY 4
+
+/**
+ * The server's name for the message.
+ */
+#define SMTP_POOL_TEXT_QUEUE_ID 5
+
+/** @} */
+
 /** @name SMTP_TRACE
  *  Bits of SMTP_PROPERTY_TRACE_FLAGS.
  *  @{ */
@@ -2421,6 +2532,23 @@
 #define SMTP_ERROR_BATCH_BUSY ((int32_t)(-2147200988))  /* 0x80045024 */
 
 /**
+ * The client is attached to a reactor. Leave its operations to the reactor, or detach it with
+ * SmtpReactorDetach first.
+ */
+#define SMTP_ERROR_ATTACHED ((int32_t)(-2147200984))  /* 0x80045028 */
+
+/**
+ * The queue of the pool is full. Submit the message later, let SmtpPoolSubmit wait, or raise
+ * SMTP_POOL_QUEUE_LIMIT or SMTP_POOL_QUEUE_OCTETS.
+ */
+#define SMTP_ERROR_QUEUE_FULL ((int32_t)(-2147200983))  /* 0x80045029 */
+
+/**
+ * The pool was drained or aborted. Release the pool and create a new one.
+ */
+#define SMTP_ERROR_POOL_CLOSED ((int32_t)(-2147200982))  /* 0x8004502A */
+
+/**
  * The header field cannot be written. Correct the name or the value that the message tells of.
  */
 #define SMTP_ERROR_HEADER ((int32_t)(-2147200976))  /* 0x80045030 */
@@ -2722,6 +2850,18 @@ typedef struct SmtpClient SmtpClient;
 typedef struct SmtpMessage SmtpMessage;
 
 /**
+ * A pool of connections. Made by SmtpPoolCreate, ended by SmtpPoolRelease; usable from
+ * any thread. The pointer is a token: it does not point to anything.
+ */
+typedef struct SmtpPool SmtpPool;
+
+/**
+ * An event thread. Made by SmtpReactorCreate, ended by SmtpReactorRelease; usable from
+ * any thread. The pointer is a token: it does not point to anything.
+ */
+typedef struct SmtpReactor SmtpReactor;
+
+/**
  * What a callback is told. Valid during the callback only.
  */
 typedef struct SmtpEvent {
@@ -2900,6 +3040,190 @@ typedef struct SmtpPollInfo {
      */
     int64_t timeout_ms;
 } SmtpPollInfo;
+
+/**
+ * Called when an operation of an attached client is over that had returned SMTP_PENDING:
+ * result is 0 or the error code of the operation, of which SmtpGetLastError and its
+ * like tell.
+ *
+ * Called on the reactor's thread, with no lock of the library's held, once for each
+ * such operation. The client may be used for its next operation, and any other client
+ * for anything; what takes long keeps every client of the reactor waiting. After
+ * SmtpClientRelease the handle is stale already. It must not throw or jump out of the library.
+ */
+typedef void (*SmtpCompletionCallback)(struct SmtpClient *client, int32_t result, void *user_data);
+
+/**
+ * What became of a message of a pool.
+ */
+typedef struct SmtpPoolResult {
+    /**
+     * The size of this structure in octets, set by who makes it; later versions append members.
+     */
+    uint32_t size;
+    /**
+     * 0, or the error code.
+     */
+    int32_t code;
+    /**
+     * The number that SmtpPoolSubmit gave.
+     */
+    uint64_t id;
+    /**
+     * The tag that was given to SmtpPoolSubmit.
+     */
+    void *tag;
+    /**
+     * One of the SMTP_OUTCOME_ constants.
+     */
+    uint32_t outcome;
+    /**
+     * 1 if sending the message again cannot deliver it twice.
+     */
+    uint32_t safe_to_retry;
+    /**
+     * The code of the reply that decided on the message; 0 if none did.
+     */
+    int32_t reply_code;
+    /**
+     * The enhanced status code of that reply, its three numbers; else 0.
+     */
+    int32_t enhanced_class;
+    /**
+     * See enhanced_class.
+     */
+    int32_t enhanced_subject;
+    /**
+     * See enhanced_class.
+     */
+    int32_t enhanced_detail;
+    /**
+     * For how many recipients the message was accepted.
+     */
+    uint32_t accepted;
+    /**
+     * How many recipients were refused.
+     */
+    uint32_t refused;
+    /**
+     * How often the message was begun to be sent: 2 if the first time met a connection
+     * that the server had ended before.
+     */
+    uint32_t attempts;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} SmtpPoolResult;
+
+/**
+ * Called with the result of a message. The structure is valid during the call only.
+ *
+ * Called on the pool's own thread, with no lock of the library's held; what takes long
+ * keeps the pool waiting. SmtpPoolSubmit without waiting, the getters and
+ * SmtpPoolGetResultString may be called. It must not throw or jump out of the library.
+ */
+typedef void (*SmtpPoolCallback)(struct SmtpPool *pool,
+                                 const struct SmtpPoolResult *result,
+                                 void *user_data);
+
+/**
+ * What a pool has done so far, and has to do.
+ */
+typedef struct SmtpPoolStatistics {
+    /**
+     * The size of this structure in octets, set by the caller; later versions append members.
+     */
+    uint32_t size;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * Messages that wait to be sent.
+     */
+    uint64_t queued;
+    /**
+     * Messages that are being sent.
+     */
+    uint64_t in_flight;
+    /**
+     * Messages that servers took, for at least one recipient.
+     */
+    uint64_t accepted;
+    /**
+     * Messages that servers refused.
+     */
+    uint64_t rejected;
+    /**
+     * Messages that may have been taken.
+     */
+    uint64_t unknown;
+    /**
+     * Messages that did not leave this machine.
+     */
+    uint64_t not_sent;
+    /**
+     * Results that SmtpPoolWait has not taken.
+     */
+    uint64_t results;
+    /**
+     * Connections, those being made or closed included.
+     */
+    uint64_t connections;
+    /**
+     * Connections that wait for a message.
+     */
+    uint64_t idle;
+    /**
+     * Connections that were made, login included.
+     */
+    uint64_t opened;
+    /**
+     * Connections that could not be made.
+     */
+    uint64_t failed;
+    /**
+     * Connections closed for their age.
+     */
+    uint64_t retired_age;
+    /**
+     * Connections closed for the number of their messages.
+     */
+    uint64_t retired_count;
+    /**
+     * Connections closed since they had nothing to send for a while.
+     */
+    uint64_t retired_idle;
+    /**
+     * Connections that the server ended with 421 while a message was under way.
+     */
+    uint64_t retired_closing;
+    /**
+     * Connections closed for new settings, for another destination, or at the end.
+     */
+    uint64_t retired_other;
+    /**
+     * Connections that broke while a message was under way.
+     */
+    uint64_t broken;
+    /**
+     * Idle connections that the server ended, which was noticed before they were used.
+     */
+    uint64_t hung_up;
+    /**
+     * Connections that a message found dead; it went over a new one.
+     */
+    uint64_t stale;
+    /**
+     * The octets sent over connections that are closed.
+     */
+    uint64_t bytes_sent;
+    /**
+     * The octets received over connections that are closed.
+     */
+    uint64_t bytes_received;
+} SmtpPoolStatistics;
 
 /**
  * What became of one recipient of the last message.
@@ -3674,7 +3998,8 @@ int32_t SmtpSubmitMessage(struct SmtpClient *client,
  * @param info    where to write; its member size says how large it is
  * @return 1 (SMTP_PENDING) if an operation is pending; 0 if none is: then descriptor is
  *         -1, events 0 and timeout_ms -1; or an error code: SMTP_ERROR_NULL_POINTER,
- *         SMTP_ERROR_INVALID_PARAMETER for a size that is too small
+ *         SMTP_ERROR_INVALID_PARAMETER for a size that is too small, SMTP_ERROR_ATTACHED
+ *         if a reactor goes on with it
  *
  * Threads: any; waits for its turn, which while an operation is pending is short.
  * Since 0.1.
@@ -3689,13 +4014,278 @@ int32_t SmtpGetPollInfo(struct SmtpClient *client, struct SmtpPollInfo *info);
  * @param client  the client
  * @return 1 (SMTP_PENDING) if it still has to wait; 0 if the operation succeeded; the
  *         error code of the operation if it failed; SMTP_ERROR_NO_OPERATION if none is
- *         pending. The result of an operation is told once.
+ *         pending, SMTP_ERROR_ATTACHED if a reactor goes on with it. The result of an
+ *         operation is told once.
  *
  * Threads: any; waits for its turn. The callbacks of the client are called on this
  * thread, during this call. SmtpCancel ends the operation: the descriptor becomes ready
  * and this returns SMTP_ERROR_CANCELLED. Since 0.1.
  */
 int32_t SmtpProcess(struct SmtpClient *client);
+
+/**
+ * Creates a reactor: one thread that goes on with the operations of any number of clients.
+ *
+ * Returns its handle, to be ended with SmtpReactorRelease; NULL on failure
+ * (SMTP_ERROR_TOO_MANY_HANDLES, SMTP_ERROR_NETWORK if there is no descriptor or thread
+ * left), of which SmtpGetLastError(NULL) tells. The thread runs no signal handlers.
+ * Threads: any. After a fork a handle of the parent process gives SMTP_ERROR_FORKED.
+ * Since 0.1.
+ */
+struct SmtpReactor *SmtpReactorCreate(void);
+
+/**
+ * Attaches a client to a reactor and sets SMTP_PROPERTY_BLOCKING to 0: an operation that
+ * is begun on it from now on and returns SMTP_PENDING is gone on with on the reactor's
+ * thread, and its end is told by one call of the callback. That may come before the
+ * function that began the operation has returned. An operation that is over at once
+ * returns its result and is not told again. SmtpProcess and SmtpGetPollInfo give
+ * SMTP_ERROR_ATTACHED.
+ *
+ * @param reactor    the reactor
+ * @param client     the client, with no operation under way, attached to no reactor
+ * @param callback   the function
+ * @param user_data  passed to the callback
+ * @param destroy    called once with user_data when the library has no more use for it:
+ *                   after SmtpReactorDetach, SmtpClientRelease or SmtpReactorRelease, on the
+ *                   reactor's thread; or if this call fails. May be NULL.
+ * @return 0, or SMTP_ERROR_ATTACHED, SMTP_ERROR_OPERATION_IN_PROGRESS,
+ *         SMTP_ERROR_NULL_POINTER, SMTP_ERROR_REENTRANT from a callback of the client
+ *         that SmtpRegisterEvent or its like has set
+ *
+ * Threads: any; waits for its turn. Since 0.1.
+ */
+int32_t SmtpReactorAttach(struct SmtpReactor *reactor,
+                          struct SmtpClient *client,
+                          SmtpCompletionCallback callback,
+                          void *user_data,
+                          SmtpDestroyCallback destroy);
+
+/**
+ * Detaches a client from its reactor. SMTP_PROPERTY_BLOCKING stays 0.
+ *
+ * @param client  the client, with no operation under way; without a reactor this does nothing
+ * @return 0, or SMTP_ERROR_OPERATION_IN_PROGRESS: then SmtpCancel ends the operation, and
+ *         the callback tells when
+ *
+ * Threads: any; waits until a call of the callback for this client has returned, unless it is
+ * called from within one. After that the callback is not called again. Since 0.1.
+ */
+int32_t SmtpReactorDetach(struct SmtpClient *client);
+
+/**
+ * Releases a reactor: cancels the operations of its clients, each of which is told by
+ * its callback, detaches the clients, and waits until the thread has ended. What a
+ * callback begins meanwhile is cancelled at once, and says so by its result.
+ *
+ * @param reactor  the reactor; NULL is allowed and does nothing
+ * @return 0; SMTP_ERROR_INVALID_HANDLE if it was released before or never was a reactor;
+ *         SMTP_ERROR_REENTRANT from within one of its callbacks
+ *
+ * Threads: any but the reactor's own; waits for the thread, and so for callbacks that
+ * run. Since 0.1.
+ */
+int32_t SmtpReactorRelease(struct SmtpReactor *reactor);
+
+/**
+ * Creates a pool. Nothing is connected before there is a message.
+ *
+ * Returns its handle, to be ended with SmtpPoolRelease; NULL on failure
+ * (SMTP_ERROR_TOO_MANY_HANDLES, SMTP_ERROR_NETWORK if there is no descriptor or thread
+ * left), of which SmtpGetLastError(NULL) tells. One thread of the pool's own, which runs no
+ * signal handlers, drives all its connections.
+ * Threads: any. After a fork a handle of the parent process gives SMTP_ERROR_FORKED.
+ * Since 0.1.
+ */
+struct SmtpPool *SmtpPoolCreate(void);
+
+/**
+ * Releases a pool: what SmtpPoolAbort does, then closes its connections and waits until
+ * its thread has ended. Results that SmtpPoolWait has not taken are gone.
+ *
+ * @param pool  the pool; NULL is allowed and does nothing
+ * @return 0; SMTP_ERROR_INVALID_HANDLE if it was released before or never was a pool;
+ *         SMTP_ERROR_REENTRANT from within its own callback
+ *
+ * Threads: any but the pool's own; waits for the thread, and so for a callback that
+ * runs. Since 0.1.
+ */
+int32_t SmtpPoolRelease(struct SmtpPool *pool);
+
+/**
+ * Sets a text property of all connections of a pool: those of a client.
+ *
+ * @param pool      the pool
+ * @param property  SMTP_PROPERTY_ constant of a text that can be written
+ * @param value     the new value, UTF-8, copied; NULL is the same as empty
+ * @return 0, or an error code of SmtpSetString
+ *
+ * Threads: any; does not wait. Connections that were made before are retired as soon as they are
+ * idle; messages that were submitted before keep their host, port, user and password.
+ * Since 0.1.
+ */
+int32_t SmtpPoolSetString(struct SmtpPool *pool, uint32_t property, const char *value);
+
+/**
+ * Sets an integer property of a pool, or of all its connections: SMTP_POOL_ constants take
+ * effect at once, those of a client as SmtpPoolSetString.
+ *
+ * @param pool      the pool
+ * @param property  SMTP_POOL_ constant, or SMTP_PROPERTY_ constant of an integer that can be
+ *                  written, but for SMTP_PROPERTY_BLOCKING
+ * @param value     the new value, in the property's unit and range
+ * @return 0, or an error code of SmtpSetInteger
+ *
+ * Threads: any; does not wait. Since 0.1.
+ */
+int32_t SmtpPoolSetInteger(struct SmtpPool *pool, uint32_t property, int64_t value);
+
+/**
+ * Reads a text property of a pool's connections into the caller's buffer.
+ *
+ * @param pool      the pool
+ * @param property  SMTP_PROPERTY_ constant of a text that can be set and read
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or an error code of SmtpGetString
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpPoolGetString(const struct SmtpPool *pool,
+                          uint32_t property,
+                          char *buffer,
+                          size_t capacity,
+                          size_t *length);
+
+/**
+ * Reads an integer property of a pool, or of its connections.
+ *
+ * @param pool      the pool
+ * @param property  SMTP_POOL_ constant, or SMTP_PROPERTY_ constant of an integer
+ * @param value     set to the value
+ * @return 0, or SMTP_ERROR_UNKNOWN_PROPERTY, SMTP_ERROR_NULL_POINTER
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpPoolGetInteger(const struct SmtpPool *pool, uint32_t property, int64_t *value);
+
+/**
+ * Has every result of a pool told by a callback instead of being kept for SmtpPoolWait. To
+ * be set before the first message; it takes the place of the one before.
+ *
+ * @param pool       the pool
+ * @param callback   the function; NULL: SmtpPoolWait gives the results
+ * @param user_data  passed to the callback
+ * @param destroy    called once with user_data when the callback is replaced and does not run
+ *                   any more, or the pool is released; also if this call fails. May be NULL.
+ * @return 0, or SMTP_ERROR_INVALID_HANDLE
+ *
+ * Threads: any; does not wait. Since 0.1.
+ */
+int32_t SmtpPoolSetCallback(struct SmtpPool *pool,
+                            SmtpPoolCallback callback,
+                            void *user_data,
+                            SmtpDestroyCallback destroy);
+
+/**
+ * Gives a message to a pool, which sends it over one of its connections to the server, or
+ * a new one. The message is copied, or read from its file when it is sent.
+ *
+ * A message is never sent twice: it is repeated, once, only if its connection turns out
+ * to have ended before the server took note of the message. What fails any other way is told.
+ *
+ * @param pool     the pool
+ * @param message  the message
+ * @param server   the server; NULL, or what is not given in it: the pool's properties. Its
+ *                 timeout_ms limits the connecting.
+ * @param tag      given back with the result
+ * @param wait_ms  how long to wait for room in the queue; 0: not at all
+ * @param id       set to the number of the message, from 1; may be NULL
+ * @return 0; SMTP_ERROR_QUEUE_FULL if there is no room; SMTP_ERROR_POOL_CLOSED after
+ *         SmtpPoolDrain or SmtpPoolAbort; SMTP_ERROR_INVALID_PARAMETER, SMTP_ERROR_NULL_POINTER.
+ *         Whatever else is wrong with the message is told as its result.
+ *
+ * Threads: any, also the pool's callback with wait_ms 0. After this has returned 0 the result is
+ * told exactly once. Since 0.1.
+ */
+int32_t SmtpPoolSubmit(struct SmtpPool *pool,
+                       const struct SmtpMessageInfo *message,
+                       const struct SmtpServerInfo *server,
+                       void *tag,
+                       uint32_t wait_ms,
+                       uint64_t *id);
+
+/**
+ * Takes the next result of a pool without a callback.
+ *
+ * @param pool        the pool
+ * @param timeout_ms  how long to wait for one; 0: not at all
+ * @param result      filled in; its member size must be set before
+ * @return 0; 1 (SMTP_PENDING) if there is none in time; SMTP_ERROR_POOL_CLOSED if the pool
+ *         was drained or aborted and every result was taken; SMTP_ERROR_NULL_POINTER,
+ *         SMTP_ERROR_INVALID_PARAMETER for a size that is too small
+ *
+ * Threads: any; each result goes to one of those that wait. Since 0.1.
+ */
+int32_t SmtpPoolWait(struct SmtpPool *pool, uint32_t timeout_ms, struct SmtpPoolResult *result);
+
+/**
+ * A text about the result that SmtpPoolWait gave this thread last, or that the callback
+ * is just told.
+ *
+ * @param pool      the pool
+ * @param id        the number of its message
+ * @param which     one of the SMTP_POOL_TEXT_ constants
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL; SMTP_ERROR_INVALID_PARAMETER if this thread
+ *         was last told of another message, or there is no such text
+ *
+ * Threads: the one that was told. Since 0.1.
+ */
+int32_t SmtpPoolGetResultString(const struct SmtpPool *pool,
+                                uint64_t id,
+                                uint32_t which,
+                                char *buffer,
+                                size_t capacity,
+                                size_t *length);
+
+/**
+ * Has a pool take no more messages, and waits until all that it has are over and told.
+ *
+ * @param pool        the pool
+ * @param timeout_ms  how long to wait; 0: as long as it takes
+ * @return 0; 1 (SMTP_PENDING) if it takes longer: it goes on, and this can be called again;
+ *         SMTP_ERROR_REENTRANT from within the pool's callback
+ *
+ * Threads: any but the pool's own. Since 0.1.
+ */
+int32_t SmtpPoolDrain(struct SmtpPool *pool, uint32_t timeout_ms);
+
+/**
+ * Has a pool take no more messages, cancels those that are not over, and waits until
+ * each of them was told: those that were not begun as not sent, the others as far as they got.
+ *
+ * @param pool  the pool
+ * @return 0; SMTP_ERROR_REENTRANT from within the pool's callback
+ *
+ * Threads: any but the pool's own. Results for SmtpPoolWait can still be taken. Since 0.1.
+ */
+int32_t SmtpPoolAbort(struct SmtpPool *pool);
+
+/**
+ * Tells what a pool has done so far, and has to do.
+ *
+ * @param pool        the pool
+ * @param statistics  filled in; its member size must be set before
+ * @return 0, or SMTP_ERROR_NULL_POINTER, SMTP_ERROR_INVALID_PARAMETER for a size that is
+ *         too small
+ *
+ * Threads: any, at any time, also from within the callback. Since 0.1.
+ */
+int32_t SmtpPoolGetStatistics(const struct SmtpPool *pool, struct SmtpPoolStatistics *statistics);
 
 /**
  * Asks for notifications about one address in the place of

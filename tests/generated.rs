@@ -5,15 +5,16 @@
 #![allow(clippy::unwrap_used)]
 
 use smtpclient::client::{
-    AUTH_TYPES, Access, Chunking, DIRECTIONS, EVENTS, EXTENDED_OPTIONS, Kind, OPTIONS, PORTS, PROTOCOLS, ReportText,
-    STATES, TABLE as PROPERTIES, TRACE_FLAGS, auth_type_number,
+    AUTH_TYPES, Access, Chunking, DIRECTIONS, EVENTS, EXTENDED_OPTIONS, Kind, OPTIONS, POOL_TABLE, PORTS, PROTOCOLS,
+    ReportText, STATES, TABLE as PROPERTIES, TRACE_FLAGS, auth_type_number,
 };
 use smtpclient::error::{Class, Phase, TABLE as ERRORS};
 use smtpclient::ffi::{
     SMTP_ABI_VERSION, SMTP_FINDING_TEXT_HEADER, SMTP_FINDING_TEXT_NAME, SMTP_FINDING_TEXT_REMEDY,
     SMTP_FINDING_TEXT_WHAT, SMTP_MESSAGE_ENCODING, SMTP_MESSAGE_FLOWED, SMTP_MESSAGE_PRIORITY, SMTP_PART_TEXT_CHARSET,
     SMTP_PART_TEXT_CONTENT, SMTP_PART_TEXT_CONTENT_ID, SMTP_PART_TEXT_DISPOSITION, SMTP_PART_TEXT_ENCODING,
-    SMTP_PART_TEXT_NAME, SMTP_PART_TEXT_TYPE, SMTP_PENDING, SMTP_POLL_READ, SMTP_POLL_WRITE,
+    SMTP_PART_TEXT_NAME, SMTP_PART_TEXT_TYPE, SMTP_PENDING, SMTP_POLL_READ, SMTP_POLL_WRITE, SMTP_POOL_TEXT_ERROR,
+    SMTP_POOL_TEXT_ERROR_JSON, SMTP_POOL_TEXT_QUEUE_ID, SMTP_POOL_TEXT_RECIPIENTS_JSON, SMTP_POOL_TEXT_REPLY,
     SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY,
 };
 use smtpclient::message::check::{CHECKS, Severity};
@@ -221,6 +222,30 @@ fn groups() -> Vec<Group> {
                 ("READ".into(), i64::from(SMTP_POLL_READ), "Wait until the descriptor can be read.".into()),
                 ("WRITE".into(), i64::from(SMTP_POLL_WRITE), "Wait until the descriptor can be written.".into()),
             ],
+        ),
+        group(
+            "SMTP_POOL_",
+            "Properties of a pool that a client has not: SmtpPoolSetInteger, SmtpPoolGetInteger.",
+            POOL_TABLE
+                .iter()
+                .map(|row| {
+                    let doc = format!("Default {}, {} to {}. {}", row.default, row.least, row.most, row.doc);
+                    (row.name.to_owned(), i64::from(row.id), doc)
+                })
+                .collect(),
+        ),
+        group(
+            "SMTP_POOL_TEXT_",
+            "Texts of SmtpPoolGetResultString.",
+            [
+                ("ERROR_JSON", SMTP_POOL_TEXT_ERROR_JSON, "The error record as a JSON object; empty without an error."),
+                ("RECIPIENTS_JSON", SMTP_POOL_TEXT_RECIPIENTS_JSON, "The recipients as a JSON array of objects."),
+                ("ERROR", SMTP_POOL_TEXT_ERROR, "One sentence on what went wrong; empty if nothing did."),
+                ("REPLY", SMTP_POOL_TEXT_REPLY, "Code and text of the reply to the end of the message."),
+                ("QUEUE_ID", SMTP_POOL_TEXT_QUEUE_ID, "The server's name for the message."),
+            ]
+            .map(|(name, value, doc)| (name.into(), i64::from(value), doc.into()))
+            .into(),
         ),
         group("SMTP_TRACE_", "Bits of SMTP_PROPERTY_TRACE_FLAGS.", TRACE_FLAGS.iter().map(option).collect()),
         group("SMTP_DIRECTION_", "Directions of SmtpTraceRecord.", DIRECTIONS.iter().map(option).collect()),
@@ -457,6 +482,8 @@ fn header() -> String {
         "stepwise",
         "submit",
         "poll",
+        "reactor",
+        "pool",
         "delivery",
         "recipient",
         "batch",

@@ -21,6 +21,8 @@ pub struct Arguments<'a> {
 pub enum Content<'a> {
     /// In memory.
     Memory(&'a [u8]),
+    /// In memory that several may have.
+    Shared(std::sync::Arc<[u8]>),
     /// In the file of this path.
     File(&'a str),
     /// With a function that fills a buffer and says how far; 0 is the end.

@@ -330,6 +330,17 @@ impl Client {
         self.shared.lock().status.take_disconnect();
     }
 
+    /// Looks whether an idle connection is still good; if not, it is given up.
+    pub(super) fn listen_in(&self, inner: &mut Inner) -> bool {
+        let Some(connection) = &mut inner.connection else { return false };
+        connection.read_clock();
+        let is_over = connection.listen().is_err() || !connection.session().is_some_and(Session::is_open);
+        if is_over {
+            self.lose_connection(inner);
+        }
+        !is_over
+    }
+
     /// Remembers for the connections to come what this message's MAIL had to be repeated without.
     fn learn_left_out(&self, connection: &Connection, left_out: &mut LeftOut) {
         let Some(session) = connection.session() else { return };

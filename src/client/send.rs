@@ -5,7 +5,7 @@ use super::call::{Call, Check, Stage};
 use super::core::{Client, Inner, Progress};
 use super::feed::Feed;
 use super::status::Status;
-use crate::drive::{File, Memory, Reader, Source};
+use crate::drive::{File, Memory, Reader, Shared, Source};
 use crate::error::{Code, Error, Result};
 use crate::proto::{Envelope, LineEndCheck, Measure, Measurer, Moment, Session, header_needs_smtputf8};
 
@@ -49,6 +49,14 @@ impl Client {
                 }
                 inner.envelope.set_size(Some(octets.len() as u64));
                 Ok((Feed::Memory(Memory::new(octets)), None))
+            }
+            Content::Shared(octets) => {
+                describe(&mut inner.envelope, &octets, false);
+                if is_strict {
+                    check_line_ends(&mut Memory::new(&octets), &mut LineEndCheck::default(), true)?;
+                }
+                inner.envelope.set_size(Some(octets.len() as u64));
+                Ok((Feed::Other(Box::new(Shared::new(octets))), None))
             }
             Content::File(path) => {
                 let mut file = File::open(path)?;

@@ -4,7 +4,7 @@
 use super::extended::extended_options;
 use super::property::Property;
 use crate::drive::{Connection, Spent};
-use crate::error::{Error, Phase};
+use crate::error::{Error, Phase, ServerReply};
 use crate::net::certificate::{Certificate, end_point, fingerprint, hexadecimal};
 use crate::net::clock::Clock;
 use crate::net::pins::pin_of;
@@ -94,6 +94,16 @@ impl Status {
     /// What became of the last message.
     pub(super) fn outcome(&self) -> Outcome {
         self.outcome
+    }
+
+    /// The reply to the end of the last message, if there was one.
+    pub(super) fn final_reply(&self) -> Option<ServerReply> {
+        (self.final_reply.code() != 0).then(|| self.final_reply.to_record())
+    }
+
+    /// The octets sent and received over the last connection.
+    pub(super) fn octets(&self) -> (u64, u64) {
+        self.octets
     }
 
     /// The milliseconds that the content of the last message took.

@@ -6,7 +6,7 @@ use super::core::{Client, Inner, Progress};
 use super::feed::Feed;
 use super::send::check_line_ends;
 use super::status::Status;
-use crate::drive::{File, Memory, Reader, Source};
+use crate::drive::{File, Memory, Reader, Shared, Source};
 use crate::error::Result;
 use crate::proto::{Envelope, LineEndCheck, Session};
 
@@ -64,6 +64,10 @@ impl Client {
                 Content::Memory(octets) => {
                     let check = self.look_ahead(inner, &mut Memory::new(octets), is_strict)?;
                     self.take_content(inner, Feed::Memory(Memory::new(octets)), check, false)
+                }
+                Content::Shared(octets) => {
+                    let check = self.look_ahead(inner, &mut Memory::new(&octets), is_strict)?;
+                    self.take_content(inner, Feed::Other(Box::new(Shared::new(octets))), check, false)
                 }
                 Content::File(path) => {
                     let mut file = File::open(path)?;

@@ -302,6 +302,16 @@ impl Connection {
         if self.timer.now - talk.session.since() < IDLE {
             return Ok(());
         }
+        self.listen()
+    }
+
+    /// The same, however long it was idle.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::check_idle`].
+    pub fn listen(&mut self) -> Result<()> {
+        let Stage::Talking(talk) = &mut self.stage else { return Ok(()) };
         if let Err(error) = talk.stream.receive() {
             talk.session.handle_failure(error);
         }

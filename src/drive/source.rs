@@ -4,6 +4,7 @@ use crate::error::{Code, Error, Phase, Result};
 use crate::proto::{Envelope, LineEndCheck, OUTPUT_CHUNK, Settled};
 use std::fs::File as SystemFile;
 use std::io::{Read as _, Seek as _};
+use std::sync::Arc;
 
 /// Gives content piece by piece.
 pub trait Source {
@@ -177,6 +178,38 @@ impl Source for Kept {
 
     fn is_at_end(&self) -> bool {
         self.given == self.octets.len()
+    }
+
+    fn may_wait(&self) -> bool {
+        false
+    }
+}
+
+/// Content in memory that several have.
+#[derive(Debug)]
+pub struct Shared {
+    octets: Arc<[u8]>,
+    given: usize,
+}
+
+impl Shared {
+    /// All of it.
+    #[must_use]
+    pub fn new(octets: Arc<[u8]>) -> Self {
+        Self { octets, given: 0 }
+    }
+}
+
+impl Source for Shared {
+    fn next(&mut self) -> Result<&[u8]> {
+        let from = self.given;
+        self.given = self.octets.len().min(from + OUTPUT_CHUNK);
+        Ok(&self.octets[from..self.given])
+    }
+
+    fn rewind(&mut self) -> Result<()> {
+        self.given = 0;
+        Ok(())
     }
 
     fn may_wait(&self) -> bool {

@@ -240,6 +240,15 @@ codes! {
     BATCH_BUSY 0x5024 Caller
         "the batch is being sent"
         "Wait until the call that sends it has returned.";
+    ATTACHED 0x5028 Caller
+        "the client is attached to a reactor"
+        "Leave its operations to the reactor, or detach it with SmtpReactorDetach first.";
+    QUEUE_FULL 0x5029 Caller
+        "the queue of the pool is full"
+        "Submit the message later, let SmtpPoolSubmit wait, or raise SMTP_POOL_QUEUE_LIMIT or SMTP_POOL_QUEUE_OCTETS.";
+    POOL_CLOSED 0x502A Caller
+        "the pool was drained or aborted"
+        "Release the pool and create a new one.";
     HEADER 0x5030 Caller
         "the header field cannot be written"
         "Correct the name or the value that the message tells of.";

@@ -121,6 +121,15 @@ fn keep(failure: Option<Arc<Error>>) {
     });
 }
 
+/// Runs something of the library's own threads; false if it panicked.
+pub(super) fn contained(body: &mut dyn FnMut()) -> bool {
+    guarded(|| {
+        body();
+        Ok(())
+    })
+    .is_ok()
+}
+
 /// Turns a panic into an error, and keeps it off the host program's stderr.
 fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     silence_own_panics();

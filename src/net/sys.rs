@@ -1,5 +1,6 @@
 //! The system calls that neither the standard library nor socket2 offers, each
-//! behind a safe function. Everything `unsafe` of this layer is here and in `gssapi.rs`.
+//! behind a safe function. Everything `unsafe` of this layer is here, in `gssapi.rs` and
+//! in `poller.rs`.
 
 use std::io;
 use std::mem::MaybeUninit;

@@ -36,6 +36,23 @@ static void count_destroy(void *user_data)
     destroyed++;
 }
 
+static void ignore_completion(SmtpClient *client, int32_t result, void *user_data)
+{
+    (void)client;
+    (void)result;
+    (void)user_data;
+}
+
+static void ignore_result(SmtpPool *pool, const SmtpPoolResult *result, void *user_data)
+{
+    (void)pool;
+    (void)result;
+    (void)user_data;
+}
+
+/* A live one, so that it is the client's handle that is refused. */
+static SmtpReactor *reactor;
+
 static int asked;
 
 static int64_t count_asked(void *buffer, size_t capacity, void *user_data)
@@ -106,6 +123,9 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(destroyed, before + 2);
     CHECK_SAME(SmtpRegisterTokenProvider(bad, no_token, NULL, count_destroy), expected);
     CHECK_SAME(destroyed, before + 3);
+    CHECK_SAME(SmtpReactorAttach(reactor, bad, ignore_completion, NULL, count_destroy), expected);
+    CHECK_SAME(destroyed, before + 4);
+    CHECK_SAME(SmtpReactorDetach(bad), expected);
     CHECK_SAME(SmtpGetPollInfo(bad, &poll_info), expected);
     CHECK_SAME(SmtpProcess(bad), expected);
     CHECK_SAME(SmtpGetTransferStatus(bad, &status), expected);
@@ -387,6 +407,79 @@ static void checks_and_signatures(void)
     CHECK_SAME(SmtpMessageGetFindingString(composed, 1, 99, buffer, sizeof buffer, NULL), SMTP_ERROR_INVALID_PARAMETER);
     CHECK_SAME(SmtpMessageGetFindingString(composed, 2, 1, buffer, sizeof buffer, NULL), SMTP_ERROR_INVALID_PARAMETER);
     CHECK_SAME(SmtpMessageRelease(composed), 0);
+}
+
+/* The same for what takes a pool. */
+static void every_function_of_a_pool(SmtpPool *bad)
+{
+    static const int32_t expected = SMTP_ERROR_INVALID_HANDLE;
+    SmtpMessageInfo message = {sizeof(SmtpMessageInfo), 0, SENDER, RECIPIENT, MESSAGE, SMTP_NUL_TERMINATED, NULL};
+    SmtpPoolStatistics statistics;
+    SmtpPoolResult result;
+    char buffer[16] = "untouched";
+    size_t length = 77;
+    int64_t value = 77;
+    uint64_t id = 77;
+    int before = destroyed;
+
+    memset(&statistics, 77, sizeof statistics);
+    statistics.size = sizeof statistics;
+    memset(&result, 77, sizeof result);
+    result.size = sizeof result;
+    CHECK_SAME(SmtpPoolSetString(bad, SMTP_PROPERTY_HOST, "x.example"), expected);
+    CHECK_SAME(SmtpPoolSetInteger(bad, SMTP_POOL_CONNECTIONS, 1), expected);
+    CHECK_SAME(SmtpPoolGetString(bad, SMTP_PROPERTY_HOST, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpPoolGetInteger(bad, SMTP_POOL_CONNECTIONS, &value), expected);
+    CHECK_SAME(SmtpPoolSetCallback(bad, ignore_result, NULL, count_destroy), expected);
+    CHECK_SAME(destroyed, before + 1);
+    CHECK_SAME(SmtpPoolSubmit(bad, &message, NULL, NULL, 0, &id), expected);
+    CHECK_SAME(SmtpPoolWait(bad, 0, &result), expected);
+    CHECK_SAME(SmtpPoolGetResultString(bad, 1, SMTP_POOL_TEXT_REPLY, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpPoolDrain(bad, 0), expected);
+    CHECK_SAME(SmtpPoolAbort(bad), expected);
+    CHECK_SAME(SmtpPoolGetStatistics(bad, &statistics), expected);
+    CHECK_SAME(SmtpPoolRelease(bad), bad == NULL ? 0 : expected);
+    CHECK_TEXT(buffer, "untouched");
+    CHECK_SAME(length, 77);
+    CHECK_SAME(value, 77);
+    CHECK_SAME((int)id, 77);
+    CHECK_SAME(result.attempts, 0x4D4D4D4D);
+    CHECK_SAME(statistics.reserved, 0x4D4D4D4D);
+}
+
+static void bad_handles_of_other_types(void)
+{
+    SmtpClient *client = new_client();
+    SmtpPool *pool = SmtpPoolCreate(), *stale = SmtpPoolCreate();
+    SmtpReactor *other = SmtpReactorCreate();
+    SmtpPoolResult result = {0};
+    int before = destroyed;
+
+    CHECK(pool != NULL && stale != NULL && other != NULL);
+    CHECK_SAME(SmtpPoolRelease(stale), 0);
+    every_function_of_a_pool(NULL);
+    every_function_of_a_pool(stale);
+    every_function_of_a_pool((SmtpPool *)client);
+    every_function_of_a_pool((SmtpPool *)other);
+    CHECK_SAME(SmtpPoolSubmit(pool, NULL, NULL, NULL, 0, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpPoolWait(pool, 0, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpPoolWait(pool, 0, &result), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(SmtpPoolGetStatistics(pool, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpPoolGetInteger(pool, SMTP_POOL_RATE, NULL), SMTP_ERROR_NULL_POINTER);
+    result.size = sizeof result;
+    CHECK_SAME(SmtpPoolWait(pool, 0, &result), SMTP_PENDING);
+
+    CHECK_SAME(SmtpReactorRelease(NULL), 0);
+    CHECK_SAME(SmtpReactorRelease((SmtpReactor *)pool), SMTP_ERROR_INVALID_HANDLE);
+    CHECK_SAME(SmtpReactorAttach((SmtpReactor *)client, client, ignore_completion, NULL, count_destroy),
+               SMTP_ERROR_INVALID_HANDLE);
+    CHECK_SAME(SmtpReactorAttach(other, client, NULL, NULL, count_destroy), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(destroyed, before + 4);
+    CHECK_SAME(SmtpReactorRelease(other), 0);
+    CHECK_SAME(SmtpReactorRelease(other), SMTP_ERROR_INVALID_HANDLE);
+    CHECK_SAME(SmtpReactorAttach(other, client, ignore_completion, NULL, count_destroy), SMTP_ERROR_INVALID_HANDLE);
+    CHECK_SAME(SmtpPoolRelease(pool), 0);
+    CHECK_SAME(SmtpClientRelease(client), 0);
 }
 
 static void wrong_order(void)
@@ -1205,7 +1298,10 @@ static void last_errors(void)
 int main(void)
 {
     check_begin();
+    reactor = SmtpReactorCreate();
+    CHECK(reactor != NULL);
     RUN(bad_handles);
+    RUN(bad_handles_of_other_types);
     RUN(bad_messages);
     RUN(checks_and_signatures);
     RUN(wrong_order);
@@ -1216,5 +1312,6 @@ int main(void)
     RUN(refused_recipients);
     RUN(bad_hosts);
     RUN(last_errors);
+    CHECK_SAME(SmtpReactorRelease(reactor), 0);
     return check_end();
 }

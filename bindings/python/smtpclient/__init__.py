@@ -39,6 +39,8 @@ from ._environment import proxy_from_environment
 from ._errors import ArgumentError, CallerError, InternalError, ServerError, SmtpError, WireError
 from ._library import LibraryError, library
 from ._message import Message, Part
+from ._pool import Pool, PoolResult, PoolStatistics
+from ._reactor import CompletionCallback, Reactor
 from ._tables import (
     CHECK_OVERSIZE,
     CHECK_NUL,
@@ -290,6 +292,7 @@ __all__ = [
     "ALL_EVENTS",
     "ArgumentError",
     "AsyncClient",
+    "CompletionCallback",
     "AUTH_ANONYMOUS",
     "AUTH_AUTOMATIC",
     "BATCH_MODE_IN_FLIGHT",
@@ -428,6 +431,9 @@ __all__ = [
     "PORT_SECURE",
     "PORT_STANDARD",
     "PORT_SUBMISSION",
+    "Pool",
+    "PoolResult",
+    "PoolStatistics",
     "PROTOCOL_NONE",
     "PROTOCOL_TLS_1_2",
     "PROTOCOL_TLS_1_3",
@@ -438,6 +444,7 @@ __all__ = [
     "RECIPIENT_REFUSED_PERMANENT",
     "RECIPIENT_REFUSED_TEMPORARY",
     "RECIPIENT_UNKNOWN",
+    "Reactor",
     "Recipient",
     "STATUS_CONNECT",
     "STATUS_DISCONNECT",

@@ -159,11 +159,65 @@ class SmtpPollInfo(ctypes.Structure):
     ]
 
 
+class SmtpPoolResult(ctypes.Structure):
+    """What became of a message of a pool."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("code", c_int32),
+        ("id", c_uint64),
+        ("tag", c_void_p),
+        ("outcome", c_uint32),
+        ("safe_to_retry", c_uint32),
+        ("reply_code", c_int32),
+        ("enhanced_class", c_int32),
+        ("enhanced_subject", c_int32),
+        ("enhanced_detail", c_int32),
+        ("accepted", c_uint32),
+        ("refused", c_uint32),
+        ("attempts", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class SmtpPoolStatistics(ctypes.Structure):
+    """What a pool has done so far."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("reserved", c_uint32),
+        ("queued", c_uint64),
+        ("in_flight", c_uint64),
+        ("accepted", c_uint64),
+        ("rejected", c_uint64),
+        ("unknown", c_uint64),
+        ("not_sent", c_uint64),
+        ("results", c_uint64),
+        ("connections", c_uint64),
+        ("idle", c_uint64),
+        ("opened", c_uint64),
+        ("failed", c_uint64),
+        ("retired_age", c_uint64),
+        ("retired_count", c_uint64),
+        ("retired_idle", c_uint64),
+        ("retired_closing", c_uint64),
+        ("retired_other", c_uint64),
+        ("broken", c_uint64),
+        ("hung_up", c_uint64),
+        ("stale", c_uint64),
+        ("bytes_sent", c_uint64),
+        ("bytes_received", c_uint64),
+    ]
+
+
 SmtpEventCallback = CFUNCTYPE(c_int32, POINTER(SmtpEvent), c_void_p)
 SmtpTraceCallback = CFUNCTYPE(c_int32, POINTER(SmtpTraceRecord), c_void_p)
 SmtpDestroyCallback = CFUNCTYPE(None, c_void_p)
 SmtpTokenCallback = CFUNCTYPE(c_int64, POINTER(c_char), c_size_t, c_uint32, c_void_p)
 SmtpReadCallback = CFUNCTYPE(c_int64, c_void_p, c_size_t, c_void_p)
+SmtpCompletionCallback = CFUNCTYPE(None, c_void_p, c_int32, c_void_p)
+SmtpPoolCallback = CFUNCTYPE(None, c_void_p, POINTER(SmtpPoolResult), c_void_p)
+
 SmtpRewindCallback = CFUNCTYPE(c_int32, c_void_p)
 SmtpWriteCallback = CFUNCTYPE(c_int32, c_void_p, c_size_t, c_void_p)
 
@@ -183,6 +237,8 @@ class SmtpFinding(ctypes.Structure):
 _CLIENT = c_void_p
 _MESSAGE = c_void_p
 _BATCH = c_void_p
+_REACTOR = c_void_p
+_POOL = c_void_p
 
 # Name: (result, arguments), in the order of the header.
 FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
@@ -214,6 +270,29 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpAppendStream": (c_int32, [_CLIENT, SmtpReadCallback, c_void_p]),
     "SmtpCloseMessage": (c_int32, [_CLIENT]),
     "SmtpSubmitMessage": (c_int32, [_CLIENT, POINTER(SmtpMessageInfo), POINTER(SmtpServerInfo)]),
+    "SmtpReactorCreate": (_REACTOR, []),
+    "SmtpReactorAttach": (c_int32, [_REACTOR, _CLIENT, SmtpCompletionCallback, c_void_p, SmtpDestroyCallback]),
+    "SmtpReactorDetach": (c_int32, [_CLIENT]),
+    "SmtpReactorRelease": (c_int32, [_REACTOR]),
+    "SmtpPoolCreate": (_POOL, []),
+    "SmtpPoolRelease": (c_int32, [_POOL]),
+    "SmtpPoolSetString": (c_int32, [_POOL, c_uint32, c_char_p]),
+    "SmtpPoolSetInteger": (c_int32, [_POOL, c_uint32, c_int64]),
+    "SmtpPoolGetString": (c_int32, [_POOL, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpPoolGetInteger": (c_int32, [_POOL, c_uint32, POINTER(c_int64)]),
+    "SmtpPoolSetCallback": (c_int32, [_POOL, SmtpPoolCallback, c_void_p, SmtpDestroyCallback]),
+    "SmtpPoolSubmit": (
+        c_int32,
+        [_POOL, POINTER(SmtpMessageInfo), POINTER(SmtpServerInfo), c_void_p, c_uint32, POINTER(c_uint64)],
+    ),
+    "SmtpPoolWait": (c_int32, [_POOL, c_uint32, POINTER(SmtpPoolResult)]),
+    "SmtpPoolGetResultString": (
+        c_int32,
+        [_POOL, c_uint64, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
+    "SmtpPoolDrain": (c_int32, [_POOL, c_uint32]),
+    "SmtpPoolAbort": (c_int32, [_POOL]),
+    "SmtpPoolGetStatistics": (c_int32, [_POOL, POINTER(SmtpPoolStatistics)]),
     "SmtpSetRecipientDelivery": (c_int32, [_CLIENT, c_char_p, c_uint32, c_char_p]),
     "SmtpCreateMessage": (c_int32, [_CLIENT, c_char_p, c_uint64]),
     "SmtpAddRecipient": (c_int32, [_CLIENT, c_char_p]),
