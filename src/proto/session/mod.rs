@@ -248,6 +248,7 @@ impl Session {
     /// or what the message needs and the server lacks.
     pub fn send(&mut self, envelope: &mut Envelope, now: Moment) -> Result<()> {
         self.take_envelope(envelope)?;
+        self.expect_recipients(&self.mail.envelope)?;
         self.expect_offered(&self.mail.envelope)?;
         self.mail.stepwise = false;
         self.mail.keeps_open = false;

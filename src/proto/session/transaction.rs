@@ -150,10 +150,15 @@ impl Session {
     /// Finds what can be found wrong with a message before anything is sent.
     pub(super) fn check_envelope(&self, envelope: &Envelope) -> Result<()> {
         self.check_size(envelope)?;
+        self.expect_recipients(envelope)?;
+        self.expect_offered(envelope)
+    }
+
+    pub(super) fn expect_recipients(&self, envelope: &Envelope) -> Result<()> {
         if envelope.is_empty() {
             return Err(Error::caller(Code::NO_RECIPIENTS, "the list of recipients is empty"));
         }
-        self.expect_offered(envelope)
+        Ok(())
     }
 
     fn check_size(&self, envelope: &Envelope) -> Result<()> {
