@@ -591,6 +591,199 @@
 
 /** @} */
 
+/** @name SMTP_EXPORT
+ *  Options of SmtpMessageExport, SmtpMessageExportFile, SmtpMessageExportStream and SmtpMessageGetSize; bits.
+ *  @{ */
+
+/**
+ * Header fields in the usual order, without Bcc, Received, Return-Path, Status and
+ * X400-Received.
+ */
+#define SMTP_EXPORT_DEFAULT 0x0
+
+/**
+ * All header fields, Bcc included.
+ */
+#define SMTP_EXPORT_ALLHEADERS 0x1
+
+/**
+ * Header fields in the order in which they were set or loaded.
+ */
+#define SMTP_EXPORT_KEEPORDER 0x2
+
+/** @} */
+
+/** @name SMTP_MESSAGE
+ *  Numbers of SmtpMessageSetInteger and SmtpMessageGetInteger.
+ *  @{ */
+
+/**
+ * How urgent the message is: an SMTP_PRIORITY_ constant.
+ */
+#define SMTP_MESSAGE_PRIORITY 1
+
+/**
+ * 1 if paragraphs of the plain text may be wrapped by the reader's program (RFC 3676); else 0.
+ */
+#define SMTP_MESSAGE_FLOWED 2
+
+/**
+ * How texts are encoded: an SMTP_ENCODING_ constant.
+ */
+#define SMTP_MESSAGE_ENCODING 3
+
+/** @} */
+
+/** @name SMTP_ENCODING
+ *  Values of SMTP_MESSAGE_ENCODING: how texts are encoded.
+ *  @{ */
+
+/**
+ * 7bit if that is enough, else quoted-printable or base64, whichever is shorter.
+ */
+#define SMTP_ENCODING_AUTOMATIC 0
+
+/**
+ * Quoted-printable.
+ */
+#define SMTP_ENCODING_QUOTED 1
+
+/**
+ * Base64.
+ */
+#define SMTP_ENCODING_BASE64 2
+
+/**
+ * As they are, where the server offers 8BITMIME; else as automatic.
+ */
+#define SMTP_ENCODING_8BIT 3
+
+/** @} */
+
+/** @name SMTP_PRIORITY
+ *  Values of SMTP_MESSAGE_PRIORITY: how urgent a message is.
+ *  @{ */
+
+/**
+ * Nothing is said.
+ */
+#define SMTP_PRIORITY_NONE 0
+
+/**
+ * Most urgent.
+ */
+#define SMTP_PRIORITY_HIGHEST 1
+
+/**
+ * Urgent.
+ */
+#define SMTP_PRIORITY_HIGH 2
+
+/**
+ * Neither.
+ */
+#define SMTP_PRIORITY_NORMAL 3
+
+/**
+ * Can wait.
+ */
+#define SMTP_PRIORITY_LOW 4
+
+/**
+ * Can wait longest.
+ */
+#define SMTP_PRIORITY_LOWEST 5
+
+/** @} */
+
+/** @name SMTP_PART_TEXT
+ *  Texts of SmtpMessageGetPartString.
+ *  @{ */
+
+/**
+ * Its type in lower case, such as text/plain.
+ */
+#define SMTP_PART_TEXT_TYPE 1
+
+/**
+ * Its file name.
+ */
+#define SMTP_PART_TEXT_NAME 2
+
+/**
+ * attachment or inline, if it says so.
+ */
+#define SMTP_PART_TEXT_DISPOSITION 3
+
+/**
+ * Its content id, without brackets.
+ */
+#define SMTP_PART_TEXT_CONTENT_ID 4
+
+/**
+ * The character set that it says it has.
+ */
+#define SMTP_PART_TEXT_CHARSET 5
+
+/**
+ * Its transfer encoding.
+ */
+#define SMTP_PART_TEXT_ENCODING 6
+
+/**
+ * Its content as UTF-8, from its character set.
+ */
+#define SMTP_PART_TEXT_CONTENT 7
+
+/** @} */
+
+/** @name SMTP_BATCH_MODE
+ *  Values of SMTP_PROPERTY_BATCH_MODE: how the messages of a batch followed on each other.
+ *  @{ */
+
+/**
+ * Each when the one before was settled.
+ */
+#define SMTP_BATCH_MODE_ONE_BY_ONE 0
+
+/**
+ * The envelope of each right behind the end of the one before.
+ */
+#define SMTP_BATCH_MODE_PIPELINED 1
+
+/**
+ * Whole messages behind each other, with BDAT.
+ */
+#define SMTP_BATCH_MODE_IN_FLIGHT 2
+
+/** @} */
+
+/** @name SMTP_BATCH_TEXT
+ *  Texts of SmtpBatchGetString.
+ *  @{ */
+
+/**
+ * Why the message was not accepted, in one sentence; empty if it was.
+ */
+#define SMTP_BATCH_TEXT_ERROR 1
+
+/**
+ * The same with everything that is known, as one JSON object.
+ */
+#define SMTP_BATCH_TEXT_ERROR_JSON 2
+
+/**
+ * The text of the reply that decided it, its lines joined by line feeds.
+ */
+#define SMTP_BATCH_TEXT_REPLY 3
+
+/**
+ * The name that the server gave the message that it accepted, if it can be told.
+ */
+#define SMTP_BATCH_TEXT_QUEUE_ID 4
+
+/** @} */
+
 /** @name SMTP_EVENT
  *  Events of SmtpRegisterEvent; bits.
  *  @{ */
@@ -642,6 +835,12 @@
  */
 #define SMTP_EVENT_RECIPIENT 0x400
 
+/**
+ * What became of a message of a batch is known: message is its number and outcome its fate;
+ * SmtpBatchGetResult tells the rest.
+ */
+#define SMTP_EVENT_MESSAGE 0x800
+
 /** @} */
 
 /** @name SMTP_POLL
@@ -657,6 +856,117 @@
  * Wait until the descriptor can be written.
  */
 #define SMTP_POLL_WRITE 2
+
+/** @} */
+
+/** @name SMTP_POOL
+ *  Properties of a pool that a client has not: SmtpPoolSetInteger, SmtpPoolGetInteger.
+ *  @{ */
+
+/**
+ * Default 10, 1 to 10000. The most connections to one destination: one host, port, user and
+ * password.
+ */
+#define SMTP_POOL_CONNECTIONS 265
+
+/**
+ * Default 100, 1 to 100000. The most connections of the pool to all destinations.
+ */
+#define SMTP_POOL_CONNECTIONS_TOTAL 266
+
+/**
+ * Default 100, 0 to 1000000000. After how many messages a connection is retired; 0 never.
+ */
+#define SMTP_POOL_MESSAGES_PER_CONNECTION 267
+
+/**
+ * Default 600000, 0 to 2147483647. The age in milliseconds at which a connection is retired,
+ * once it is idle; 0 never.
+ */
+#define SMTP_POOL_MAX_AGE 268
+
+/**
+ * Default 30000, 0 to 2147483647. After how many milliseconds without a message a connection is
+ * retired; 0 never.
+ */
+#define SMTP_POOL_IDLE_TIME 269
+
+/**
+ * Default 1000, 1 to 1000000000. The most messages that wait to be sent; SmtpPoolSubmit refuses
+ * or waits beyond it.
+ */
+#define SMTP_POOL_QUEUE_LIMIT 270
+
+/**
+ * Default 67108864, 0 to 2147483647. The most octets of messages in memory that wait to be
+ * sent; one message more is taken if none waits; 0 is no limit.
+ */
+#define SMTP_POOL_QUEUE_OCTETS 271
+
+/**
+ * Default 0, 0 to 100000. The most messages that are begun to one destination within any
+ * SMTP_POOL_RATE_PERIOD; 0 is no limit.
+ */
+#define SMTP_POOL_RATE 272
+
+/**
+ * Default 60000, 1 to 86400000. The span of time of SMTP_POOL_RATE in milliseconds.
+ */
+#define SMTP_POOL_RATE_PERIOD 273
+
+/**
+ * Default 1000, 1 to 86400000. For how many milliseconds no connection is tried after one could
+ * not be made; doubled with every further failure.
+ */
+#define SMTP_POOL_BACK_OFF 274
+
+/**
+ * Default 60000, 1 to 86400000. The most that this becomes, in milliseconds.
+ */
+#define SMTP_POOL_BACK_OFF_MAX 275
+
+/**
+ * Default 3, 1 to 1000. How many attempts in a row to connect must fail before the messages
+ * that wait for the destination fail.
+ */
+#define SMTP_POOL_CONNECT_ATTEMPTS 276
+
+/**
+ * Default 0, 0 to 2147483647. How many milliseconds a message may wait in the pool before it
+ * fails with SMTP_ERROR_TIMEOUT; 0 is no limit.
+ */
+#define SMTP_POOL_QUEUE_TIME 277
+
+/** @} */
+
+/** @name SMTP_POOL_TEXT
+ *  Texts of SmtpPoolGetResultString.
+ *  @{ */
+
+/**
+ * The error record as a JSON object; empty without an error.
+ */
+#define SMTP_POOL_TEXT_ERROR_JSON 1
+
+/**
+ * The recipients as a JSON array of objects.
+ */
+#define SMTP_POOL_TEXT_RECIPIENTS_JSON 2
+
+/**
+ * One sentence on what went wrong; empty if nothing did.
+ */
+#define SMTP_POOL_TEXT_ERROR 3
+
+/**
+ * Code and text of the reply to the end of the message.
+ */
+#define SMTP_POOL_TEXT_REPLY 4
+
+/**
+ * The server's name for the message.
+ */
+#define SMTP_POOL_TEXT_QUEUE_ID 5
 
 /** @} */
 
@@ -735,6 +1045,245 @@
  * The client says good-bye.
  */
 #define SMTP_STATUS_DISCONNECT 5
+
+/** @} */
+
+/** @name SMTP_CHECK
+ *  What SmtpCheckMessage finds.
+ *  @{ */
+
+/**
+ * The message is larger than the limit.
+ */
+#define SMTP_CHECK_OVERSIZE 1
+
+/**
+ * A NUL octet, which servers drop or refuse.
+ */
+#define SMTP_CHECK_NUL 2
+
+/**
+ * A line ends with a CR or LF alone; it becomes CRLF when it is sent.
+ */
+#define SMTP_CHECK_BARE_LINE_END 3
+
+/**
+ * A line has more than 998 octets, which servers cut or refuse.
+ */
+#define SMTP_CHECK_LINE_TOO_LONG 4
+
+/**
+ * A line has more than 78 characters.
+ */
+#define SMTP_CHECK_LINE_LONG 5
+
+/**
+ * A part has octets beyond ASCII and says so: it needs a server with 8BITMIME.
+ */
+#define SMTP_CHECK_EIGHT_BIT 6
+
+/**
+ * Octets beyond ASCII where the transfer encoding does not allow them.
+ */
+#define SMTP_CHECK_EIGHT_BIT_UNDECLARED 7
+
+/**
+ * A header field has characters beyond ASCII: it needs a server with SMTPUTF8.
+ */
+#define SMTP_CHECK_HEADER_EIGHT_BIT 8
+
+/**
+ * A header field has octets that are not UTF-8.
+ */
+#define SMTP_CHECK_HEADER_CHARSET 9
+
+/**
+ * A line of the header is no field.
+ */
+#define SMTP_CHECK_HEADER_LINE 10
+
+/**
+ * The name of a field is empty, or has a character that may not be there.
+ */
+#define SMTP_CHECK_HEADER_NAME 11
+
+/**
+ * A field that a message should have is not there.
+ */
+#define SMTP_CHECK_HEADER_MISSING 12
+
+/**
+ * A field that may be there once is there again.
+ */
+#define SMTP_CHECK_HEADER_REPEATED 13
+
+/**
+ * A field that needs a value has none.
+ */
+#define SMTP_CHECK_HEADER_EMPTY 14
+
+/**
+ * A field is too long to be looked at; many servers refuse it.
+ */
+#define SMTP_CHECK_HEADER_LONG 15
+
+/**
+ * It looks as if somebody had put a header field in by way of a value.
+ */
+#define SMTP_CHECK_INJECTION 16
+
+/**
+ * A continued line of a field has white space only; some take it for the header's end.
+ */
+#define SMTP_CHECK_BLANK_FOLD 17
+
+/**
+ * An address is not valid.
+ */
+#define SMTP_CHECK_ADDRESS 18
+
+/**
+ * An address mixes scripts, or could be taken for another in Latin letters.
+ */
+#define SMTP_CHECK_LOOK_ALIKE 19
+
+/**
+ * A name or an address has characters that cannot be seen, or that turn the direction of
+ * writing.
+ */
+#define SMTP_CHECK_INVISIBLE 20
+
+/**
+ * The name before an address looks like another address.
+ */
+#define SMTP_CHECK_NAME_IS_ADDRESS 21
+
+/**
+ * Several authors, and no Sender field that says who sent it.
+ */
+#define SMTP_CHECK_SENDER_MISSING 22
+
+/**
+ * The Date field has no valid date.
+ */
+#define SMTP_CHECK_DATE 23
+
+/**
+ * The Message-ID field has no valid identifier.
+ */
+#define SMTP_CHECK_MESSAGE_ID 24
+
+/**
+ * A Bcc field, which would show the others to whoever reads the source.
+ */
+#define SMTP_CHECK_BCC 25
+
+/**
+ * A field that servers put in: the message was delivered or signed before.
+ */
+#define SMTP_CHECK_LEFTOVER 26
+
+/**
+ * A text part has no text.
+ */
+#define SMTP_CHECK_TEXT_EMPTY 27
+
+/**
+ * The Content-Type field cannot be read.
+ */
+#define SMTP_CHECK_CONTENT_TYPE 28
+
+/**
+ * A multipart type has no boundary, or one that may not be.
+ */
+#define SMTP_CHECK_BOUNDARY_MISSING 29
+
+/**
+ * The boundary of a multipart type never comes.
+ */
+#define SMTP_CHECK_BOUNDARY_UNUSED 30
+
+/**
+ * A multipart type does not end.
+ */
+#define SMTP_CHECK_BOUNDARY_OPEN 31
+
+/**
+ * The Content-Transfer-Encoding is not known, or not allowed for this type.
+ */
+#define SMTP_CHECK_TRANSFER_ENCODING 32
+
+/**
+ * A part is not what its transfer encoding says.
+ */
+#define SMTP_CHECK_ENCODED_BODY 33
+
+/**
+ * A part is binary: it needs a server with BINARYMIME and CHUNKING.
+ */
+#define SMTP_CHECK_BINARY 34
+
+/**
+ * Text beyond ASCII whose charset is not said, or is said to be ASCII.
+ */
+#define SMTP_CHECK_CHARSET 35
+
+/**
+ * List-Unsubscribe-Post without an https address in List-Unsubscribe (RFC 8058).
+ */
+#define SMTP_CHECK_UNSUBSCRIBE 36
+
+/**
+ * Parts within parts deeper than is looked at.
+ */
+#define SMTP_CHECK_TOO_DEEP 37
+
+/** @} */
+
+/** @name SMTP_SEVERITY
+ *  How bad a finding of SmtpCheckMessage is.
+ *  @{ */
+
+/**
+ * Worth knowing.
+ */
+#define SMTP_SEVERITY_HINT 1
+
+/**
+ * Some servers or readers take it amiss.
+ */
+#define SMTP_SEVERITY_WARNING 2
+
+/**
+ * Against the standards, or refused by many servers.
+ */
+#define SMTP_SEVERITY_ERROR 3
+
+/** @} */
+
+/** @name SMTP_FINDING_TEXT
+ *  Texts of SmtpMessageGetFindingString.
+ *  @{ */
+
+/**
+ * The name of what was found, such as BARE_LINE_END.
+ */
+#define SMTP_FINDING_TEXT_NAME 1
+
+/**
+ * The name of the header field, or nothing.
+ */
+#define SMTP_FINDING_TEXT_HEADER 2
+
+/**
+ * What was found, in words.
+ */
+#define SMTP_FINDING_TEXT_WHAT 3
+
+/**
+ * What to do about it.
+ */
+#define SMTP_FINDING_TEXT_REMEDY 4
 
 /** @} */
 
@@ -1716,6 +2265,23 @@
  */
 #define SMTP_PROPERTY_BLOCKING 250
 
+/**
+ * Integer, default 32. How many messages of a batch may be in flight with BDAT; 1 or 0 sends
+ * one by one, also with DATA.
+ */
+#define SMTP_PROPERTY_BATCH_MESSAGES 260
+
+/**
+ * Integer, default 262144. How many octets of content of a batch may be in flight with BDAT.
+ */
+#define SMTP_PROPERTY_BATCH_OCTETS 261
+
+/**
+ * Integer, read only. How the messages of the last batch followed on each other, one of the
+ * SMTP_BATCH_MODE_ constants.
+ */
+#define SMTP_PROPERTY_BATCH_MODE 262
+
 /** @} */
 
 /** @name SMTP_ERROR
@@ -1961,6 +2527,96 @@
 #define SMTP_ERROR_NO_OPERATION ((int32_t)(-2147200992))  /* 0x80045020 */
 
 /**
+ * The batch is being sent. Wait until the call that sends it has returned.
+ */
+#define SMTP_ERROR_BATCH_BUSY ((int32_t)(-2147200988))  /* 0x80045024 */
+
+/**
+ * The client is attached to a reactor. Leave its operations to the reactor, or detach it with
+ * SmtpReactorDetach first.
+ */
+#define SMTP_ERROR_ATTACHED ((int32_t)(-2147200984))  /* 0x80045028 */
+
+/**
+ * The queue of the pool is full. Submit the message later, let SmtpPoolSubmit wait, or raise
+ * SMTP_POOL_QUEUE_LIMIT or SMTP_POOL_QUEUE_OCTETS.
+ */
+#define SMTP_ERROR_QUEUE_FULL ((int32_t)(-2147200983))  /* 0x80045029 */
+
+/**
+ * The pool was drained or aborted. Release the pool and create a new one.
+ */
+#define SMTP_ERROR_POOL_CLOSED ((int32_t)(-2147200982))  /* 0x8004502A */
+
+/**
+ * The header field cannot be written. Correct the name or the value that the message tells of.
+ */
+#define SMTP_ERROR_HEADER ((int32_t)(-2147200976))  /* 0x80045030 */
+
+/**
+ * The attachment cannot be used. Check the file, its name and its type; the message says which.
+ */
+#define SMTP_ERROR_ATTACHMENT ((int32_t)(-2147200975))  /* 0x80045031 */
+
+/**
+ * The message has no such header field or part. Ask for the number of them first; they count
+ * from 0.
+ */
+#define SMTP_ERROR_NOT_FOUND ((int32_t)(-2147200974))  /* 0x80045032 */
+
+/**
+ * What was to be loaded is not a message. Load header fields, an empty line and a body, as in
+ * an .eml file.
+ */
+#define SMTP_ERROR_NOT_A_MESSAGE ((int32_t)(-2147200973))  /* 0x80045033 */
+
+/**
+ * What was to be written could not be written. Look into the writer callback, or check the path
+ * and the room on the disk.
+ */
+#define SMTP_ERROR_WRITER ((int32_t)(-2147200972))  /* 0x80045034 */
+
+/**
+ * The message does not say whom it is from. Set the header field From.
+ */
+#define SMTP_ERROR_NO_SENDER ((int32_t)(-2147200971))  /* 0x80045035 */
+
+/**
+ * The part has no content of its own. Ask for the parts that are in it.
+ */
+#define SMTP_ERROR_NO_CONTENT ((int32_t)(-2147200970))  /* 0x80045036 */
+
+/**
+ * The body of a loaded message cannot be replaced. Empty the message with SmtpMessageClear, or
+ * compose another one.
+ */
+#define SMTP_ERROR_LOADED_BODY ((int32_t)(-2147200969))  /* 0x80045037 */
+
+/**
+ * The DKIM key cannot be used. Give an RSA key of 2048 to 4096 bits or an Ed25519 key, in PEM
+ * form or as the path of a file with it.
+ */
+#define SMTP_ERROR_DKIM_KEY ((int32_t)(-2147200960))  /* 0x80045040 */
+
+/**
+ * A setting of the DKIM signature is not allowed. Correct the domain, selector or option that
+ * the message names.
+ */
+#define SMTP_ERROR_DKIM_SETTING ((int32_t)(-2147200959))  /* 0x80045041 */
+
+/**
+ * The message's header cannot be signed. Mend the header; SmtpCheckMessage finds what is wrong
+ * with it.
+ */
+#define SMTP_ERROR_DKIM_HEADER ((int32_t)(-2147200958))  /* 0x80045042 */
+
+/**
+ * The message can be read only once, and checking or signing it takes one time more. Attach
+ * from memory or a file, or with a rewind function.
+ */
+#define SMTP_ERROR_READ_ONCE ((int32_t)(-2147200957))  /* 0x80045043 */
+
+/**
  * The server is closing the connection (421). Connect again later.
  */
 #define SMTP_ERROR_SERVER_CLOSING ((int32_t)(-2147200767))  /* 0x80045101 */
@@ -2156,6 +2812,12 @@
 #define SMTP_ERROR_TLS_CLIENT_CERTIFICATE_REQUIRED ((int32_t)(-2147200243))  /* 0x8004530D */
 
 /**
+ * The message was not begun, since the call that sends the batch had ended before. Connect
+ * again and send the batch again: only what was not sent is sent then.
+ */
+#define SMTP_ERROR_BATCH_ENDED ((int32_t)(-2147200242))  /* 0x8004530E */
+
+/**
  * The library has a defect. Please report it with the message; release this client and create a
  * new one.
  */
@@ -2169,10 +2831,35 @@ extern "C" {
 
 
 /**
+ * A batch of messages. Made by SmtpBatchCreate, ended by SmtpBatchRelease; usable
+ * from any thread. The pointer is a token: it does not point to anything.
+ */
+typedef struct SmtpBatch SmtpBatch;
+
+/**
  * An SMTP client. Made by SmtpClientCreate, ended by SmtpClientRelease; usable
  * from any thread. The pointer is a token: it does not point to anything.
  */
 typedef struct SmtpClient SmtpClient;
+
+/**
+ * A message to compose, load, read and send. Made by SmtpMessageCreate, ended by
+ * SmtpMessageRelease; usable from any thread. The pointer is a token: it does not
+ * point to anything.
+ */
+typedef struct SmtpMessage SmtpMessage;
+
+/**
+ * A pool of connections. Made by SmtpPoolCreate, ended by SmtpPoolRelease; usable from
+ * any thread. The pointer is a token: it does not point to anything.
+ */
+typedef struct SmtpPool SmtpPool;
+
+/**
+ * An event thread. Made by SmtpReactorCreate, ended by SmtpReactorRelease; usable from
+ * any thread. The pointer is a token: it does not point to anything.
+ */
+typedef struct SmtpReactor SmtpReactor;
 
 /**
  * What a callback is told. Valid during the callback only.
@@ -2227,6 +2914,14 @@ typedef struct SmtpEvent {
      * The length of the reply in octets.
      */
     size_t reply_length;
+    /**
+     * For SMTP_EVENT_MESSAGE, the number of the message in its batch, from 0; else 0.
+     */
+    uint32_t message;
+    /**
+     * For SMTP_EVENT_MESSAGE, one of the SMTP_OUTCOME_ constants; else 0.
+     */
+    uint32_t outcome;
 } SmtpEvent;
 
 /**
@@ -2347,6 +3042,190 @@ typedef struct SmtpPollInfo {
 } SmtpPollInfo;
 
 /**
+ * Called when an operation of an attached client is over that had returned SMTP_PENDING:
+ * result is 0 or the error code of the operation, of which SmtpGetLastError and its
+ * like tell.
+ *
+ * Called on the reactor's thread, with no lock of the library's held, once for each
+ * such operation. The client may be used for its next operation, and any other client
+ * for anything; what takes long keeps every client of the reactor waiting. After
+ * SmtpClientRelease the handle is stale already. It must not throw or jump out of the library.
+ */
+typedef void (*SmtpCompletionCallback)(struct SmtpClient *client, int32_t result, void *user_data);
+
+/**
+ * What became of a message of a pool.
+ */
+typedef struct SmtpPoolResult {
+    /**
+     * The size of this structure in octets, set by who makes it; later versions append members.
+     */
+    uint32_t size;
+    /**
+     * 0, or the error code.
+     */
+    int32_t code;
+    /**
+     * The number that SmtpPoolSubmit gave.
+     */
+    uint64_t id;
+    /**
+     * The tag that was given to SmtpPoolSubmit.
+     */
+    void *tag;
+    /**
+     * One of the SMTP_OUTCOME_ constants.
+     */
+    uint32_t outcome;
+    /**
+     * 1 if sending the message again cannot deliver it twice.
+     */
+    uint32_t safe_to_retry;
+    /**
+     * The code of the reply that decided on the message; 0 if none did.
+     */
+    int32_t reply_code;
+    /**
+     * The enhanced status code of that reply, its three numbers; else 0.
+     */
+    int32_t enhanced_class;
+    /**
+     * See enhanced_class.
+     */
+    int32_t enhanced_subject;
+    /**
+     * See enhanced_class.
+     */
+    int32_t enhanced_detail;
+    /**
+     * For how many recipients the message was accepted.
+     */
+    uint32_t accepted;
+    /**
+     * How many recipients were refused.
+     */
+    uint32_t refused;
+    /**
+     * How often the message was begun to be sent: 2 if the first time met a connection
+     * that the server had ended before.
+     */
+    uint32_t attempts;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+} SmtpPoolResult;
+
+/**
+ * Called with the result of a message. The structure is valid during the call only.
+ *
+ * Called on the pool's own thread, with no lock of the library's held; what takes long
+ * keeps the pool waiting. SmtpPoolSubmit without waiting, the getters and
+ * SmtpPoolGetResultString may be called. It must not throw or jump out of the library.
+ */
+typedef void (*SmtpPoolCallback)(struct SmtpPool *pool,
+                                 const struct SmtpPoolResult *result,
+                                 void *user_data);
+
+/**
+ * What a pool has done so far, and has to do.
+ */
+typedef struct SmtpPoolStatistics {
+    /**
+     * The size of this structure in octets, set by the caller; later versions append members.
+     */
+    uint32_t size;
+    /**
+     * 0.
+     */
+    uint32_t reserved;
+    /**
+     * Messages that wait to be sent.
+     */
+    uint64_t queued;
+    /**
+     * Messages that are being sent.
+     */
+    uint64_t in_flight;
+    /**
+     * Messages that servers took, for at least one recipient.
+     */
+    uint64_t accepted;
+    /**
+     * Messages that servers refused.
+     */
+    uint64_t rejected;
+    /**
+     * Messages that may have been taken.
+     */
+    uint64_t unknown;
+    /**
+     * Messages that did not leave this machine.
+     */
+    uint64_t not_sent;
+    /**
+     * Results that SmtpPoolWait has not taken.
+     */
+    uint64_t results;
+    /**
+     * Connections, those being made or closed included.
+     */
+    uint64_t connections;
+    /**
+     * Connections that wait for a message.
+     */
+    uint64_t idle;
+    /**
+     * Connections that were made, login included.
+     */
+    uint64_t opened;
+    /**
+     * Connections that could not be made.
+     */
+    uint64_t failed;
+    /**
+     * Connections closed for their age.
+     */
+    uint64_t retired_age;
+    /**
+     * Connections closed for the number of their messages.
+     */
+    uint64_t retired_count;
+    /**
+     * Connections closed since they had nothing to send for a while.
+     */
+    uint64_t retired_idle;
+    /**
+     * Connections that the server ended with 421 while a message was under way.
+     */
+    uint64_t retired_closing;
+    /**
+     * Connections closed for new settings, for another destination, or at the end.
+     */
+    uint64_t retired_other;
+    /**
+     * Connections that broke while a message was under way.
+     */
+    uint64_t broken;
+    /**
+     * Idle connections that the server ended, which was noticed before they were used.
+     */
+    uint64_t hung_up;
+    /**
+     * Connections that a message found dead; it went over a new one.
+     */
+    uint64_t stale;
+    /**
+     * The octets sent over connections that are closed.
+     */
+    uint64_t bytes_sent;
+    /**
+     * The octets received over connections that are closed.
+     */
+    uint64_t bytes_received;
+} SmtpPoolStatistics;
+
+/**
  * What became of one recipient of the last message.
  */
 typedef struct SmtpRecipient {
@@ -2375,6 +3254,56 @@ typedef struct SmtpRecipient {
      */
     int32_t enhanced_detail;
 } SmtpRecipient;
+
+/**
+ * What became of one message of a batch.
+ */
+typedef struct SmtpBatchResult {
+    /**
+     * The size of this structure in octets, set by the caller; later versions append members.
+     */
+    uint32_t size;
+    /**
+     * 0, or the error code; SMTP_ERROR_BATCH_ENDED if the message was not begun.
+     */
+    int32_t code;
+    /**
+     * One of the SMTP_OUTCOME_ constants.
+     */
+    uint32_t outcome;
+    /**
+     * 1 if sending the message again cannot deliver it twice, else 0.
+     */
+    uint32_t safe_to_retry;
+    /**
+     * The code of the reply that decided it; 0 if there was none.
+     */
+    int32_t result_code;
+    /**
+     * The enhanced status code of that reply, its three numbers; else 0.
+     */
+    int32_t enhanced_class;
+    /**
+     * See enhanced_class.
+     */
+    int32_t enhanced_subject;
+    /**
+     * See enhanced_class.
+     */
+    int32_t enhanced_detail;
+    /**
+     * How many recipients the message has.
+     */
+    uint32_t recipients;
+    /**
+     * How many of them the server took it for.
+     */
+    uint32_t recipients_accepted;
+    /**
+     * How many of them the server refused.
+     */
+    uint32_t recipients_refused;
+} SmtpBatchResult;
 
 /**
  * Gives an OAuth 2.0 access token: writes it, without a NUL, into the buffer of
@@ -2492,6 +3421,72 @@ typedef struct SmtpSecurityInfo {
      */
     uint32_t verified;
 } SmtpSecurityInfo;
+
+/**
+ * Has a reader begin anew: 0 if it did, else a negative number.
+ */
+typedef int32_t (*SmtpRewindCallback)(void *user_data);
+
+/**
+ * One part of a message.
+ */
+typedef struct SmtpMessagePart {
+    /**
+     * The size of this structure in octets, set by the caller; later versions append members.
+     */
+    uint32_t size;
+    /**
+     * How many parts it is in.
+     */
+    uint32_t depth;
+    /**
+     * The number of the part that it is in; -1 for the outermost.
+     */
+    int64_t parent;
+    /**
+     * 1 if it has content of its own, 0 if it only holds other parts.
+     */
+    uint32_t has_content;
+    /**
+     * 1 if it says that it is an attachment.
+     */
+    uint32_t is_attachment;
+} SmtpMessagePart;
+
+/**
+ * Takes the next piece of a message; 0 if it did, else a number to give up with.
+ */
+typedef int32_t (*SmtpWriteCallback)(const void *data, size_t length, void *user_data);
+
+/**
+ * What is wrong with a message, one of its findings.
+ */
+typedef struct SmtpFinding {
+    /**
+     * The size of this structure in octets, set by the caller; later versions append members.
+     */
+    uint32_t size;
+    /**
+     * One of the SMTP_CHECK_ constants.
+     */
+    uint32_t code;
+    /**
+     * One of the SMTP_SEVERITY_ constants.
+     */
+    uint32_t severity;
+    /**
+     * The part: 0 is the message's own header, parts follow as they begin.
+     */
+    uint32_t part;
+    /**
+     * The line where it is, or is first, from 1; 0 if it is of the message as a whole.
+     */
+    uint64_t line;
+    /**
+     * How often it is there.
+     */
+    uint64_t count;
+} SmtpFinding;
 
 /**
  * Registers a callback for events; it takes the place of the one before.
@@ -3003,7 +3998,8 @@ int32_t SmtpSubmitMessage(struct SmtpClient *client,
  * @param info    where to write; its member size says how large it is
  * @return 1 (SMTP_PENDING) if an operation is pending; 0 if none is: then descriptor is
  *         -1, events 0 and timeout_ms -1; or an error code: SMTP_ERROR_NULL_POINTER,
- *         SMTP_ERROR_INVALID_PARAMETER for a size that is too small
+ *         SMTP_ERROR_INVALID_PARAMETER for a size that is too small, SMTP_ERROR_ATTACHED
+ *         if a reactor goes on with it
  *
  * Threads: any; waits for its turn, which while an operation is pending is short.
  * Since 0.1.
@@ -3018,13 +4014,278 @@ int32_t SmtpGetPollInfo(struct SmtpClient *client, struct SmtpPollInfo *info);
  * @param client  the client
  * @return 1 (SMTP_PENDING) if it still has to wait; 0 if the operation succeeded; the
  *         error code of the operation if it failed; SMTP_ERROR_NO_OPERATION if none is
- *         pending. The result of an operation is told once.
+ *         pending, SMTP_ERROR_ATTACHED if a reactor goes on with it. The result of an
+ *         operation is told once.
  *
  * Threads: any; waits for its turn. The callbacks of the client are called on this
  * thread, during this call. SmtpCancel ends the operation: the descriptor becomes ready
  * and this returns SMTP_ERROR_CANCELLED. Since 0.1.
  */
 int32_t SmtpProcess(struct SmtpClient *client);
+
+/**
+ * Creates a reactor: one thread that goes on with the operations of any number of clients.
+ *
+ * Returns its handle, to be ended with SmtpReactorRelease; NULL on failure
+ * (SMTP_ERROR_TOO_MANY_HANDLES, SMTP_ERROR_NETWORK if there is no descriptor or thread
+ * left), of which SmtpGetLastError(NULL) tells. The thread runs no signal handlers.
+ * Threads: any. After a fork a handle of the parent process gives SMTP_ERROR_FORKED.
+ * Since 0.1.
+ */
+struct SmtpReactor *SmtpReactorCreate(void);
+
+/**
+ * Attaches a client to a reactor and sets SMTP_PROPERTY_BLOCKING to 0: an operation that
+ * is begun on it from now on and returns SMTP_PENDING is gone on with on the reactor's
+ * thread, and its end is told by one call of the callback. That may come before the
+ * function that began the operation has returned. An operation that is over at once
+ * returns its result and is not told again. SmtpProcess and SmtpGetPollInfo give
+ * SMTP_ERROR_ATTACHED.
+ *
+ * @param reactor    the reactor
+ * @param client     the client, with no operation under way, attached to no reactor
+ * @param callback   the function
+ * @param user_data  passed to the callback
+ * @param destroy    called once with user_data when the library has no more use for it:
+ *                   after SmtpReactorDetach, SmtpClientRelease or SmtpReactorRelease, on the
+ *                   reactor's thread; or if this call fails. May be NULL.
+ * @return 0, or SMTP_ERROR_ATTACHED, SMTP_ERROR_OPERATION_IN_PROGRESS,
+ *         SMTP_ERROR_NULL_POINTER, SMTP_ERROR_REENTRANT from a callback of the client
+ *         that SmtpRegisterEvent or its like has set
+ *
+ * Threads: any; waits for its turn. Since 0.1.
+ */
+int32_t SmtpReactorAttach(struct SmtpReactor *reactor,
+                          struct SmtpClient *client,
+                          SmtpCompletionCallback callback,
+                          void *user_data,
+                          SmtpDestroyCallback destroy);
+
+/**
+ * Detaches a client from its reactor. SMTP_PROPERTY_BLOCKING stays 0.
+ *
+ * @param client  the client, with no operation under way; without a reactor this does nothing
+ * @return 0, or SMTP_ERROR_OPERATION_IN_PROGRESS: then SmtpCancel ends the operation, and
+ *         the callback tells when
+ *
+ * Threads: any; waits until a call of the callback for this client has returned, unless it is
+ * called from within one. After that the callback is not called again. Since 0.1.
+ */
+int32_t SmtpReactorDetach(struct SmtpClient *client);
+
+/**
+ * Releases a reactor: cancels the operations of its clients, each of which is told by
+ * its callback, detaches the clients, and waits until the thread has ended. What a
+ * callback begins meanwhile is cancelled at once, and says so by its result.
+ *
+ * @param reactor  the reactor; NULL is allowed and does nothing
+ * @return 0; SMTP_ERROR_INVALID_HANDLE if it was released before or never was a reactor;
+ *         SMTP_ERROR_REENTRANT from within one of its callbacks
+ *
+ * Threads: any but the reactor's own; waits for the thread, and so for callbacks that
+ * run. Since 0.1.
+ */
+int32_t SmtpReactorRelease(struct SmtpReactor *reactor);
+
+/**
+ * Creates a pool. Nothing is connected before there is a message.
+ *
+ * Returns its handle, to be ended with SmtpPoolRelease; NULL on failure
+ * (SMTP_ERROR_TOO_MANY_HANDLES, SMTP_ERROR_NETWORK if there is no descriptor or thread
+ * left), of which SmtpGetLastError(NULL) tells. One thread of the pool's own, which runs no
+ * signal handlers, drives all its connections.
+ * Threads: any. After a fork a handle of the parent process gives SMTP_ERROR_FORKED.
+ * Since 0.1.
+ */
+struct SmtpPool *SmtpPoolCreate(void);
+
+/**
+ * Releases a pool: what SmtpPoolAbort does, then closes its connections and waits until
+ * its thread has ended. Results that SmtpPoolWait has not taken are gone.
+ *
+ * @param pool  the pool; NULL is allowed and does nothing
+ * @return 0; SMTP_ERROR_INVALID_HANDLE if it was released before or never was a pool;
+ *         SMTP_ERROR_REENTRANT from within its own callback
+ *
+ * Threads: any but the pool's own; waits for the thread, and so for a callback that
+ * runs. Since 0.1.
+ */
+int32_t SmtpPoolRelease(struct SmtpPool *pool);
+
+/**
+ * Sets a text property of all connections of a pool: those of a client.
+ *
+ * @param pool      the pool
+ * @param property  SMTP_PROPERTY_ constant of a text that can be written
+ * @param value     the new value, UTF-8, copied; NULL is the same as empty
+ * @return 0, or an error code of SmtpSetString
+ *
+ * Threads: any; does not wait. Connections that were made before are retired as soon as they are
+ * idle; messages that were submitted before keep their host, port, user and password.
+ * Since 0.1.
+ */
+int32_t SmtpPoolSetString(struct SmtpPool *pool, uint32_t property, const char *value);
+
+/**
+ * Sets an integer property of a pool, or of all its connections: SMTP_POOL_ constants take
+ * effect at once, those of a client as SmtpPoolSetString.
+ *
+ * @param pool      the pool
+ * @param property  SMTP_POOL_ constant, or SMTP_PROPERTY_ constant of an integer that can be
+ *                  written, but for SMTP_PROPERTY_BLOCKING
+ * @param value     the new value, in the property's unit and range
+ * @return 0, or an error code of SmtpSetInteger
+ *
+ * Threads: any; does not wait. Since 0.1.
+ */
+int32_t SmtpPoolSetInteger(struct SmtpPool *pool, uint32_t property, int64_t value);
+
+/**
+ * Reads a text property of a pool's connections into the caller's buffer.
+ *
+ * @param pool      the pool
+ * @param property  SMTP_PROPERTY_ constant of a text that can be set and read
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or an error code of SmtpGetString
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpPoolGetString(const struct SmtpPool *pool,
+                          uint32_t property,
+                          char *buffer,
+                          size_t capacity,
+                          size_t *length);
+
+/**
+ * Reads an integer property of a pool, or of its connections.
+ *
+ * @param pool      the pool
+ * @param property  SMTP_POOL_ constant, or SMTP_PROPERTY_ constant of an integer
+ * @param value     set to the value
+ * @return 0, or SMTP_ERROR_UNKNOWN_PROPERTY, SMTP_ERROR_NULL_POINTER
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpPoolGetInteger(const struct SmtpPool *pool, uint32_t property, int64_t *value);
+
+/**
+ * Has every result of a pool told by a callback instead of being kept for SmtpPoolWait. To
+ * be set before the first message; it takes the place of the one before.
+ *
+ * @param pool       the pool
+ * @param callback   the function; NULL: SmtpPoolWait gives the results
+ * @param user_data  passed to the callback
+ * @param destroy    called once with user_data when the callback is replaced and does not run
+ *                   any more, or the pool is released; also if this call fails. May be NULL.
+ * @return 0, or SMTP_ERROR_INVALID_HANDLE
+ *
+ * Threads: any; does not wait. Since 0.1.
+ */
+int32_t SmtpPoolSetCallback(struct SmtpPool *pool,
+                            SmtpPoolCallback callback,
+                            void *user_data,
+                            SmtpDestroyCallback destroy);
+
+/**
+ * Gives a message to a pool, which sends it over one of its connections to the server, or
+ * a new one. The message is copied, or read from its file when it is sent.
+ *
+ * A message is never sent twice: it is repeated, once, only if its connection turns out
+ * to have ended before the server took note of the message. What fails any other way is told.
+ *
+ * @param pool     the pool
+ * @param message  the message
+ * @param server   the server; NULL, or what is not given in it: the pool's properties. Its
+ *                 timeout_ms limits the connecting.
+ * @param tag      given back with the result
+ * @param wait_ms  how long to wait for room in the queue; 0: not at all
+ * @param id       set to the number of the message, from 1; may be NULL
+ * @return 0; SMTP_ERROR_QUEUE_FULL if there is no room; SMTP_ERROR_POOL_CLOSED after
+ *         SmtpPoolDrain or SmtpPoolAbort; SMTP_ERROR_INVALID_PARAMETER, SMTP_ERROR_NULL_POINTER.
+ *         Whatever else is wrong with the message is told as its result.
+ *
+ * Threads: any, also the pool's callback with wait_ms 0. After this has returned 0 the result is
+ * told exactly once. Since 0.1.
+ */
+int32_t SmtpPoolSubmit(struct SmtpPool *pool,
+                       const struct SmtpMessageInfo *message,
+                       const struct SmtpServerInfo *server,
+                       void *tag,
+                       uint32_t wait_ms,
+                       uint64_t *id);
+
+/**
+ * Takes the next result of a pool without a callback.
+ *
+ * @param pool        the pool
+ * @param timeout_ms  how long to wait for one; 0: not at all
+ * @param result      filled in; its member size must be set before
+ * @return 0; 1 (SMTP_PENDING) if there is none in time; SMTP_ERROR_POOL_CLOSED if the pool
+ *         was drained or aborted and every result was taken; SMTP_ERROR_NULL_POINTER,
+ *         SMTP_ERROR_INVALID_PARAMETER for a size that is too small
+ *
+ * Threads: any; each result goes to one of those that wait. Since 0.1.
+ */
+int32_t SmtpPoolWait(struct SmtpPool *pool, uint32_t timeout_ms, struct SmtpPoolResult *result);
+
+/**
+ * A text about the result that SmtpPoolWait gave this thread last, or that the callback
+ * is just told.
+ *
+ * @param pool      the pool
+ * @param id        the number of its message
+ * @param which     one of the SMTP_POOL_TEXT_ constants
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL; SMTP_ERROR_INVALID_PARAMETER if this thread
+ *         was last told of another message, or there is no such text
+ *
+ * Threads: the one that was told. Since 0.1.
+ */
+int32_t SmtpPoolGetResultString(const struct SmtpPool *pool,
+                                uint64_t id,
+                                uint32_t which,
+                                char *buffer,
+                                size_t capacity,
+                                size_t *length);
+
+/**
+ * Has a pool take no more messages, and waits until all that it has are over and told.
+ *
+ * @param pool        the pool
+ * @param timeout_ms  how long to wait; 0: as long as it takes
+ * @return 0; 1 (SMTP_PENDING) if it takes longer: it goes on, and this can be called again;
+ *         SMTP_ERROR_REENTRANT from within the pool's callback
+ *
+ * Threads: any but the pool's own. Since 0.1.
+ */
+int32_t SmtpPoolDrain(struct SmtpPool *pool, uint32_t timeout_ms);
+
+/**
+ * Has a pool take no more messages, cancels those that are not over, and waits until
+ * each of them was told: those that were not begun as not sent, the others as far as they got.
+ *
+ * @param pool  the pool
+ * @return 0; SMTP_ERROR_REENTRANT from within the pool's callback
+ *
+ * Threads: any but the pool's own. Results for SmtpPoolWait can still be taken. Since 0.1.
+ */
+int32_t SmtpPoolAbort(struct SmtpPool *pool);
+
+/**
+ * Tells what a pool has done so far, and has to do.
+ *
+ * @param pool        the pool
+ * @param statistics  filled in; its member size must be set before
+ * @return 0, or SMTP_ERROR_NULL_POINTER, SMTP_ERROR_INVALID_PARAMETER for a size that is
+ *         too small
+ *
+ * Threads: any, at any time, also from within the callback. Since 0.1.
+ */
+int32_t SmtpPoolGetStatistics(const struct SmtpPool *pool, struct SmtpPoolStatistics *statistics);
 
 /**
  * Asks for notifications about one address in the place of
@@ -3095,6 +4356,191 @@ int32_t SmtpGetRecipientString(const struct SmtpClient *client,
                                char *buffer,
                                size_t capacity,
                                size_t *length);
+
+/**
+ * Creates an empty batch, to which messages are added.
+ *
+ * @return the batch, or NULL; SmtpGetLastError(NULL) tells why
+ *
+ * Threads: any. Since 0.1.
+ */
+struct SmtpBatch *SmtpBatchCreate(void);
+
+/**
+ * Releases a batch. A call that is sending it goes on.
+ *
+ * @param batch  the batch; the handle is invalid from now on
+ * @return 0, or SMTP_ERROR_INVALID_HANDLE
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpBatchRelease(struct SmtpBatch *batch);
+
+/**
+ * Adds a message, which is copied.
+ *
+ * @param batch       the batch
+ * @param sender      as for SmtpSendMessage
+ * @param recipients  as for SmtpSendMessage
+ * @param message     header, empty line and body; NULL only with length 0
+ * @param length      its length in octets, or SMTP_NUL_TERMINATED
+ * @return 0, or an error code, for instance SMTP_ERROR_INVALID_ADDRESS,
+ *         SMTP_ERROR_BATCH_BUSY while the batch is being sent; nothing is added then
+ *
+ * Threads: any. Allocates nothing in a batch that was cleared and held as much before.
+ * Since 0.1.
+ */
+int32_t SmtpBatchAdd(struct SmtpBatch *batch,
+                     const char *sender,
+                     const char *recipients,
+                     const void *message,
+                     size_t length);
+
+/**
+ * Adds a message that is in a file.
+ *
+ * @param batch       the batch
+ * @param sender      as for SmtpSendMessage
+ * @param recipients  as for SmtpSendMessage
+ * @param path        the file, UTF-8, not a pipe or device; opened when the message's
+ *                    turn comes, and if that fails, SMTP_ERROR_FILE is the result of
+ *                    this message alone; it must not change meanwhile
+ * @return as SmtpBatchAdd
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpBatchAddFile(struct SmtpBatch *batch,
+                         const char *sender,
+                         const char *recipients,
+                         const char *path);
+
+/**
+ * Forgets all messages and their results; the memory is kept for the next ones.
+ *
+ * @param batch  the batch
+ * @return 0, or SMTP_ERROR_BATCH_BUSY while the batch is being sent
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpBatchClear(struct SmtpBatch *batch);
+
+/**
+ * How many messages a batch has.
+ *
+ * @param batch  the batch
+ * @param count  set to the number
+ * @return 0, or SMTP_ERROR_NULL_POINTER, SMTP_ERROR_INVALID_HANDLE
+ *
+ * Threads: any, also while it is being sent and from within a callback. Since 0.1.
+ */
+int32_t SmtpBatchGetCount(const struct SmtpBatch *batch, size_t *count);
+
+/**
+ * Sends the messages of a batch over the open connection, one behind the other and
+ * with as little waiting as the server allows: with PIPELINING the next envelope goes
+ * out behind the end of each message, with CHUNKING too whole messages are in flight,
+ * up to SMTP_PROPERTY_BATCH_MESSAGES and SMTP_PROPERTY_BATCH_OCTETS, unless
+ * SMTP_PROPERTY_CHUNKING forbids it. SMTP_PROPERTY_BATCH_MODE tells which it was.
+ *
+ * Each message has a result of its own (SmtpBatchGetResult), and a refused one does not
+ * stop the others. What the properties wish of messages is wished of each. Only messages
+ * whose outcome is SMTP_OUTCOME_NOT_SENT are sent, so that after a failure, or when
+ * more were added, the same batch can be sent again, and none is sent twice: neither
+ * one that was accepted or refused, nor one whose outcome is unknown.
+ *
+ * If the connection ends, so does the call. The messages that were not begun have the
+ * code SMTP_ERROR_BATCH_ENDED. If it ends when for the first time something goes out
+ * behind a message, the server is remembered for the client's life, and batches go to
+ * it one by one.
+ *
+ * SMTP_PROPERTY_OUTCOME, SMTP_PROPERTY_FINAL_REPLY and the recipients of the last
+ * message do not tell of batches. SMTP_PROPERTY_TIMEOUT limits the call as a whole.
+ *
+ * @param client  the client, which must be connected
+ * @param batch   the batch; it cannot be changed or sent by another call meanwhile
+ * @return 0 if the server has accepted every message for at least one recipient, also
+ *         if there is none; else the error of the first that it has not, whose
+ *         sentence tells how many there are
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. SMTP_EVENT_MESSAGE tells of each
+ * message. Since 0.1.
+ */
+int32_t SmtpSendBatch(struct SmtpClient *client, struct SmtpBatch *batch);
+
+/**
+ * What became of one message.
+ *
+ * @param batch   the batch
+ * @param index   its number, from 0, in the order in which they were added
+ * @param result  filled in; its member size must be set before
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER if there is no such message or the size is
+ *         not one of this structure
+ *
+ * Threads: any, also while it is being sent and from within a callback. Since 0.1.
+ */
+int32_t SmtpBatchGetResult(const struct SmtpBatch *batch,
+                           size_t index,
+                           struct SmtpBatchResult *result);
+
+/**
+ * A text about one message.
+ *
+ * @param batch     the batch
+ * @param index     its number, from 0
+ * @param which     one of the SMTP_BATCH_TEXT_ constants
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL, SMTP_ERROR_INVALID_PARAMETER
+ *
+ * Threads: any, also while it is being sent and from within a callback. Since 0.1.
+ */
+int32_t SmtpBatchGetString(const struct SmtpBatch *batch,
+                           size_t index,
+                           uint32_t which,
+                           char *buffer,
+                           size_t capacity,
+                           size_t *length);
+
+/**
+ * What became of one recipient of one message.
+ *
+ * @param batch      the batch
+ * @param index      the number of the message, from 0
+ * @param number     the number of the recipient, from 0
+ * @param recipient  filled in; its member size must be set before
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER if there is no such message or recipient or
+ *         the size is not one of this structure
+ *
+ * Threads: any, also while it is being sent and from within a callback. Since 0.1.
+ */
+int32_t SmtpBatchGetRecipient(const struct SmtpBatch *batch,
+                              size_t index,
+                              size_t number,
+                              struct SmtpRecipient *recipient);
+
+/**
+ * A text about one recipient of one message.
+ *
+ * @param batch     the batch
+ * @param index     the number of the message, from 0
+ * @param number    the number of the recipient, from 0
+ * @param which     SMTP_RECIPIENT_TEXT_ADDRESS, or SMTP_RECIPIENT_TEXT_REPLY, which
+ *                  is empty unless the recipient was refused
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL, SMTP_ERROR_INVALID_PARAMETER
+ *
+ * Threads: any, also while it is being sent and from within a callback. Since 0.1.
+ */
+int32_t SmtpBatchGetRecipientString(const struct SmtpBatch *batch,
+                                    size_t index,
+                                    size_t number,
+                                    uint32_t which,
+                                    char *buffer,
+                                    size_t capacity,
+                                    size_t *length);
 
 /**
  * Sends a command that the library has no function for, and reads its reply
@@ -3534,6 +4980,830 @@ int32_t SmtpSetDeliveryOptions(struct SmtpClient *client, uint32_t options);
  * Threads: any; the environment variable TZ is read. Since 0.1.
  */
 int32_t SmtpGetCurrentDate(char *buffer, size_t capacity, size_t *length);
+
+/**
+ * Creates an empty message.
+ *
+ * @return the message, to be ended with SmtpMessageRelease; NULL on failure, of
+ *         which SmtpGetLastError(NULL) tells
+ *
+ * Threads: any. Since 0.1.
+ */
+struct SmtpMessage *SmtpMessageCreate(void);
+
+/**
+ * Releases a message. One that is being sent or exported is so to its end.
+ *
+ * @param message  the message; NULL is allowed and does nothing
+ * @return 0; SMTP_ERROR_INVALID_HANDLE if it was released before or never was a message
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageRelease(struct SmtpMessage *message);
+
+/**
+ * Empties a message: header fields, texts and attachments.
+ *
+ * @param message  the message
+ * @return 0, or an error code
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageClear(struct SmtpMessage *message);
+
+/**
+ * Composes a message in one call; what was in it before is gone.
+ *
+ * Each list takes addresses such as user@example.com or Name <user@example.com>,
+ * names in any script, separated by commas or semicolons, with groups and
+ * comments (RFC 5322 section 3.4). A text alone makes a plain message, an HTML text
+ * alone one of HTML, and both an alternative of which a reader shows the better. Date
+ * and Message-ID are made when the message is first exported or sent, if they are
+ * not set, and stay.
+ *
+ * @param message  the message
+ * @param from     the author; any of these may be NULL to be left out
+ * @param to       the recipients
+ * @param cc       who gets a copy
+ * @param bcc      who gets a copy that nobody else knows of
+ * @param subject  the subject, without line ends
+ * @param text     the plain text, with any line ends
+ * @param html     the HTML text, with any line ends
+ * @return 0, or SMTP_ERROR_INVALID_ADDRESS, SMTP_ERROR_HEADER, SMTP_ERROR_INVALID_UTF8;
+ *         the message is unchanged then
+ *
+ * Threads: any. The strings are UTF-8 and copied. Since 0.1.
+ */
+int32_t SmtpMessageCompose(struct SmtpMessage *message,
+                           const char *from,
+                           const char *to,
+                           const char *cc,
+                           const char *bcc,
+                           const char *subject,
+                           const char *text,
+                           const char *html);
+
+/**
+ * Sets the plain text of a message.
+ *
+ * @param message  the message
+ * @param text     the text, with any line ends; NULL removes it
+ * @return 0, or SMTP_ERROR_LOADED_BODY if the message was loaded
+ *
+ * Threads: any. The string is UTF-8 and copied. Since 0.1.
+ */
+int32_t SmtpMessageSetText(struct SmtpMessage *message, const char *text);
+
+/**
+ * Sets the HTML text of a message. Images that go with it are attached with a
+ * content id, say logo, and shown by it: <img src="cid:logo">.
+ *
+ * @param message  the message
+ * @param html     the text, with any line ends; NULL removes it
+ * @return 0, or SMTP_ERROR_LOADED_BODY if the message was loaded
+ *
+ * Threads: any. The string is UTF-8 and copied. Since 0.1.
+ */
+int32_t SmtpMessageSetHtml(struct SmtpMessage *message, const char *html);
+
+/**
+ * Adds a calendar to a message as an alternative to its texts, as invitations have
+ * it (RFC 6047).
+ *
+ * @param message   the message
+ * @param calendar  the calendar, from BEGIN:VCALENDAR to END:VCALENDAR (RFC 5545); NULL removes it
+ * @param method    its method, such as REQUEST, CANCEL or REPLY, as it says itself; NULL: REQUEST
+ * @return 0, or SMTP_ERROR_LOADED_BODY if the message was loaded, SMTP_ERROR_HEADER
+ *
+ * Threads: any. The strings are UTF-8 and copied. Since 0.1.
+ */
+int32_t SmtpMessageSetCalendar(struct SmtpMessage *message,
+                               const char *calendar,
+                               const char *method);
+
+/**
+ * The plain text of a message that was composed or loaded: the first that is not attached.
+ *
+ * @param message   the message
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_NOT_FOUND if there is none, SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetText(const struct SmtpMessage *message,
+                           char *buffer,
+                           size_t capacity,
+                           size_t *length);
+
+/**
+ * The HTML text of a message that was composed or loaded: the first that is not attached.
+ *
+ * @param message   the message
+ * @param buffer    as for SmtpMessageGetText
+ * @param capacity  as for SmtpMessageGetText
+ * @param length    as for SmtpMessageGetText
+ * @return as SmtpMessageGetText
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetHtml(const struct SmtpMessage *message,
+                           char *buffer,
+                           size_t capacity,
+                           size_t *length);
+
+/**
+ * Sets a number about a message.
+ *
+ * @param message  the message
+ * @param which    SMTP_MESSAGE_ constant
+ * @param value    the value
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageSetInteger(struct SmtpMessage *message, uint32_t which, int64_t value);
+
+/**
+ * Reads a number about a message.
+ *
+ * @param message  the message
+ * @param which    SMTP_MESSAGE_ constant
+ * @param value    set to the value
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER, SMTP_ERROR_NULL_POINTER
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetInteger(const struct SmtpMessage *message, uint32_t which, int64_t *value);
+
+/**
+ * Says how to leave the mailing list that a message is for: sets List-Unsubscribe
+ * (RFC 2369), and with one click List-Unsubscribe-Post (RFC 8058), which large
+ * mailbox providers want of newsletters.
+ *
+ * @param message    the message
+ * @param address    the mail address that takes the wish, perhaps with ?subject=...; may be NULL
+ * @param page       the page that takes it, https://...; may be NULL
+ * @param one_click  1 if the page takes a POST without asking back; else 0
+ * @return 0, or SMTP_ERROR_HEADER, SMTP_ERROR_INVALID_ADDRESS
+ *
+ * Threads: any. The strings are copied. For one click the message must be signed
+ * (DKIM) with both fields. Since 0.1.
+ */
+int32_t SmtpMessageSetUnsubscribe(struct SmtpMessage *message,
+                                  const char *address,
+                                  const char *page,
+                                  uint32_t one_click);
+
+/**
+ * Asks the reader's program for a receipt when the message is read (RFC 8098): sets
+ * Disposition-Notification-To.
+ *
+ * @param message  the message
+ * @param address  who gets the receipt; NULL or empty: nobody
+ * @return 0, or SMTP_ERROR_INVALID_ADDRESS
+ *
+ * Threads: any. The string is UTF-8 and copied. Since 0.1.
+ */
+int32_t SmtpMessageSetReadReceipt(struct SmtpMessage *message, const char *address);
+
+/**
+ * Sets a header field of a message. If there are several of the name, the first
+ * gets the value and the others are removed.
+ *
+ * From, To and the like take lists of addresses, as SmtpMessageCompose does.
+ * Message-ID, References, Date and the like take ASCII. All others take text of any
+ * script, which is encoded as it needs to be (RFC 2047). No value can make a second
+ * field: one with a line end is refused. What tells of the content (Content-Type
+ * and the like) is made by the library.
+ *
+ * @param message  the message
+ * @param name     the name, such as Reply-To or X-Customer
+ * @param value    the value
+ * @return 0, or SMTP_ERROR_HEADER, SMTP_ERROR_INVALID_ADDRESS, SMTP_ERROR_INVALID_UTF8
+ *
+ * Threads: any. The strings are UTF-8 and copied. Since 0.1.
+ */
+int32_t SmtpMessageSetHeader(struct SmtpMessage *message, const char *name, const char *value);
+
+/**
+ * Adds a header field to a message, behind all others, also if there are some of
+ * the name already.
+ *
+ * @param message  the message
+ * @param name     as for SmtpMessageSetHeader
+ * @param value    as for SmtpMessageSetHeader
+ * @return as SmtpMessageSetHeader
+ *
+ * Threads: any. The strings are UTF-8 and copied. Since 0.1.
+ */
+int32_t SmtpMessageAddHeader(struct SmtpMessage *message, const char *name, const char *value);
+
+/**
+ * The value of a header field by its name, decoded.
+ *
+ * @param message     the message
+ * @param name        the name, in any case
+ * @param occurrence  which of the fields of this name, from 0
+ * @param buffer      room for the value and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity    its size in octets
+ * @param length      set to the length of the whole value without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_NOT_FOUND, SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetHeader(const struct SmtpMessage *message,
+                             const char *name,
+                             size_t occurrence,
+                             char *buffer,
+                             size_t capacity,
+                             size_t *length);
+
+/**
+ * How many header fields a message has.
+ *
+ * @param message  the message
+ * @param count    set to the number
+ * @return 0, or SMTP_ERROR_NULL_POINTER
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetHeaderCount(const struct SmtpMessage *message, size_t *count);
+
+/**
+ * The name of a header field by its index.
+ *
+ * @param message   the message
+ * @param index     its number, from 0
+ * @param buffer    room for the name and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole name without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_NOT_FOUND, SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetHeaderName(const struct SmtpMessage *message,
+                                 size_t index,
+                                 char *buffer,
+                                 size_t capacity,
+                                 size_t *length);
+
+/**
+ * The value of a header field by its index, decoded.
+ *
+ * @param message   the message
+ * @param index     its number, from 0
+ * @param buffer    room for the value and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole value without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_NOT_FOUND, SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetHeaderValue(const struct SmtpMessage *message,
+                                  size_t index,
+                                  char *buffer,
+                                  size_t capacity,
+                                  size_t *length);
+
+/**
+ * Sets the value of a header field by its index.
+ *
+ * @param message  the message
+ * @param index    its number, from 0
+ * @param value    as for SmtpMessageSetHeader
+ * @return 0, or SMTP_ERROR_NOT_FOUND, and as SmtpMessageSetHeader
+ *
+ * Threads: any. The string is UTF-8 and copied. Since 0.1.
+ */
+int32_t SmtpMessageSetHeaderValue(struct SmtpMessage *message, size_t index, const char *value);
+
+/**
+ * Removes all header fields of a name.
+ *
+ * @param message  the message
+ * @param name     the name, in any case
+ * @return 0, also if there was none
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageRemoveHeader(struct SmtpMessage *message, const char *name);
+
+/**
+ * Removes a header field by its index; those behind it move up.
+ *
+ * @param message  the message
+ * @param index    its number, from 0
+ * @return 0, or SMTP_ERROR_NOT_FOUND
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageRemoveHeaderAt(struct SmtpMessage *message, size_t index);
+
+/**
+ * Attaches octets in memory to a message.
+ *
+ * @param message     the message
+ * @param name        the file name, in any script; NULL or empty: none
+ * @param type        the type, such as application/pdf, perhaps with parameters; NULL: guessed from the name
+ * @param content_id  for an image in the HTML text, the name by which that shows it as
+ *                    cid:..., without brackets; NULL: an attachment
+ * @param data        the octets
+ * @param length      how many, or SMTP_NUL_TERMINATED
+ * @return 0, or SMTP_ERROR_ATTACHMENT if name, type or content id cannot be written,
+ *         SMTP_ERROR_NULL_POINTER
+ *
+ * Threads: any. Everything is copied. Since 0.1.
+ */
+int32_t SmtpMessageAttach(struct SmtpMessage *message,
+                          const char *name,
+                          const char *type,
+                          const char *content_id,
+                          const void *data,
+                          size_t length);
+
+/**
+ * Attaches a file to a message. It is read and encoded while the message is sent or
+ * exported, so that its size costs no memory, and must not change until then.
+ *
+ * @param message     the message
+ * @param path        the file, UTF-8, not a pipe or device
+ * @param name        the name that the reader sees; NULL: that of the file
+ * @param type        as for SmtpMessageAttach
+ * @param content_id  as for SmtpMessageAttach
+ * @return 0, or SMTP_ERROR_ATTACHMENT, also if the file cannot be opened
+ *
+ * Threads: any. The strings are copied. Since 0.1.
+ */
+int32_t SmtpMessageAttachFile(struct SmtpMessage *message,
+                              const char *path,
+                              const char *name,
+                              const char *type,
+                              const char *content_id);
+
+/**
+ * Attaches what a function of the program's gives. It is asked while the message is
+ * sent or exported.
+ *
+ * @param message     the message
+ * @param name        as for SmtpMessageAttach
+ * @param type        as for SmtpMessageAttach
+ * @param content_id  as for SmtpMessageAttach
+ * @param size        how many octets it will give, exactly; SMTP_SIZE_UNKNOWN if it is not
+ *                    known, and then the server is not told the size of the message
+ * @param reader      the function
+ * @param rewind      has it begin anew, for each time but the first that the content is needed;
+ *                    NULL if it gives its content once
+ * @param user_data   passed to the functions
+ * @param destroy     called with user_data when the message no longer needs the functions, also
+ *                    if this call fails; may be NULL
+ * @return 0, or SMTP_ERROR_ATTACHMENT, SMTP_ERROR_NULL_POINTER
+ *
+ * Threads: any. The strings are copied. The functions are called on the thread that
+ * sends or exports, with no lock of the library's held but one for this attachment.
+ * Since 0.1.
+ */
+int32_t SmtpMessageAttachReader(struct SmtpMessage *message,
+                                const char *name,
+                                const char *type,
+                                const char *content_id,
+                                uint64_t size,
+                                SmtpReadCallback reader,
+                                SmtpRewindCallback rewind,
+                                void *user_data,
+                                SmtpDestroyCallback destroy);
+
+/**
+ * Attaches a message to another one, as it is now, as in forwarding (message/rfc822).
+ *
+ * @param message   the message that gets it
+ * @param attached  the message to attach; a change to it later changes nothing here
+ * @param name      the file name, such as original.eml; NULL: none
+ * @return 0, or SMTP_ERROR_ATTACHMENT if 20 messages are in each other already
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageAttachMessage(struct SmtpMessage *message,
+                                 const struct SmtpMessage *attached,
+                                 const char *name);
+
+/**
+ * How many parts a message has: texts, attachments, and those that hold others.
+ *
+ * @param message  the message, composed or loaded
+ * @param count    set to the number
+ * @return 0, or SMTP_ERROR_NULL_POINTER
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetPartCount(const struct SmtpMessage *message, size_t *count);
+
+/**
+ * Where a part of a message is among the others. The outermost is first, and each is
+ * before those in it.
+ *
+ * @param message  the message
+ * @param index    its number, from 0
+ * @param part     filled in; its member size must be set before
+ * @return 0, or SMTP_ERROR_NOT_FOUND, SMTP_ERROR_INVALID_PARAMETER
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetPart(const struct SmtpMessage *message,
+                           size_t index,
+                           struct SmtpMessagePart *part);
+
+/**
+ * A text about a part of a message.
+ *
+ * @param message   the message
+ * @param index     the number of the part, from 0
+ * @param which     SMTP_PART_TEXT_ constant
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_NOT_FOUND if there is no such part, or it does not have that;
+ *         SMTP_ERROR_BUFFER_TOO_SMALL, SMTP_ERROR_INVALID_PARAMETER
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetPartString(const struct SmtpMessage *message,
+                                 size_t index,
+                                 uint32_t which,
+                                 char *buffer,
+                                 size_t capacity,
+                                 size_t *length);
+
+/**
+ * The content of a part of a message, decoded.
+ *
+ * @param message   the message
+ * @param index     the number of the part, from 0
+ * @param buffer    room for the content; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole content; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL with the buffer as it was, SMTP_ERROR_NOT_FOUND,
+ *         SMTP_ERROR_NO_CONTENT if it only holds other parts, and what reading a file
+ *         or reader that was attached gives
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetPartContent(const struct SmtpMessage *message,
+                                  size_t index,
+                                  void *buffer,
+                                  size_t capacity,
+                                  size_t *length);
+
+/**
+ * Writes the content of a part of a message, decoded, to a file, which is made or
+ * emptied. The name that the message gives the file is no path to be trusted.
+ *
+ * @param message  the message
+ * @param index    the number of the part, from 0
+ * @param path     the file, UTF-8
+ * @return 0, or SMTP_ERROR_WRITER if the file cannot be written, and as SmtpMessageGetPartContent
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageSavePart(const struct SmtpMessage *message, size_t index, const char *path);
+
+/**
+ * Loads a finished message, such as the content of an .eml file; what was in the
+ * message before is gone.
+ *
+ * Its header fields and parts can be read; fields can be changed and things be
+ * attached, but its texts not be replaced. Line ends become CRLF. The whole is kept
+ * in memory.
+ *
+ * @param message  the message
+ * @param data     header fields, empty line and body
+ * @param length   its length in octets, or SMTP_NUL_TERMINATED
+ * @return 0, or SMTP_ERROR_NOT_A_MESSAGE, SMTP_ERROR_NULL_POINTER; the message is unchanged then
+ *
+ * Threads: any. The data is copied. Since 0.1.
+ */
+int32_t SmtpMessageLoad(struct SmtpMessage *message, const void *data, size_t length);
+
+/**
+ * Loads the message of a file, as SmtpMessageLoad does from memory.
+ *
+ * @param message  the message
+ * @param path     the file, UTF-8
+ * @return 0, or SMTP_ERROR_FILE, SMTP_ERROR_NOT_A_MESSAGE; the message is unchanged then
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageLoadFile(struct SmtpMessage *message, const char *path);
+
+/**
+ * Loads a message that a function of the program's gives, as SmtpMessageLoad does from memory.
+ *
+ * @param message    the message
+ * @param reader     the function, called until it returns 0
+ * @param user_data  passed to it
+ * @return 0, or SMTP_ERROR_READER if the reader gave up, SMTP_ERROR_NOT_A_MESSAGE; the
+ *         message is unchanged then
+ *
+ * Threads: any. The reader is called with no lock of the library's held. Since 0.1.
+ */
+int32_t SmtpMessageLoadStream(struct SmtpMessage *message,
+                              SmtpReadCallback reader,
+                              void *user_data);
+
+/**
+ * How many octets an export of the message has, with the same options.
+ *
+ * @param message  the message
+ * @param options  SMTP_EXPORT_ bits
+ * @param size     set to the number; SMTP_SIZE_UNKNOWN if a reader was attached without its size
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER, SMTP_ERROR_NULL_POINTER
+ *
+ * Threads: any. Makes Date and Message-ID if they are missing. Since 0.1.
+ */
+int32_t SmtpMessageGetSize(struct SmtpMessage *message, uint32_t options, uint64_t *size);
+
+/**
+ * Writes a message to the caller's buffer: header fields, empty line and body.
+ *
+ * By default the fields are in the usual order, and Bcc, Received, Return-Path, Status
+ * and X400-Received are left out. Texts that SMTP_ENCODING_8BIT was set for are 8bit.
+ *
+ * @param message   the message
+ * @param options   SMTP_EXPORT_ bits
+ * @param buffer    room for the message; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the message; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL with the buffer as it was, SMTP_ERROR_INVALID_PARAMETER,
+ *         and what reading a file or reader that was attached gives
+ *
+ * Threads: any. Makes Date and Message-ID if they are missing. Since 0.1.
+ */
+int32_t SmtpMessageExport(struct SmtpMessage *message,
+                          uint32_t options,
+                          void *buffer,
+                          size_t capacity,
+                          size_t *length);
+
+/**
+ * Writes a message to a file, which is made or emptied, in constant memory. In all
+ * else like SmtpMessageExport.
+ *
+ * @param message  the message
+ * @param options  SMTP_EXPORT_ bits
+ * @param path     the file, UTF-8
+ * @return 0, or SMTP_ERROR_WRITER if the file cannot be written, and as SmtpMessageExport
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageExportFile(struct SmtpMessage *message, uint32_t options, const char *path);
+
+/**
+ * Gives a message to a function of the program's piece by piece, in constant memory.
+ * In all else like SmtpMessageExport.
+ *
+ * @param message    the message
+ * @param options    SMTP_EXPORT_ bits
+ * @param writer     the function
+ * @param user_data  passed to it
+ * @return 0, or SMTP_ERROR_WRITER if the writer gave up, and as SmtpMessageExport
+ *
+ * Threads: any. The writer is called with no lock of the library's held. Since 0.1.
+ */
+int32_t SmtpMessageExportStream(struct SmtpMessage *message,
+                                uint32_t options,
+                                SmtpWriteCallback writer,
+                                void *user_data);
+
+/**
+ * Sends a composed or loaded message. The sender of the envelope is the address of
+ * its Sender field, or else the first one of From; the recipients are those of To,
+ * Cc and Bcc, members of groups included, each once. Bcc is not sent.
+ *
+ * What is attached is read and encoded while it is sent, in constant memory, and the
+ * size told to the server in advance is exact. All else is as for SmtpSendMessage.
+ *
+ * @param client   the client
+ * @param message  the message, which may be changed or released meanwhile: it is sent as
+ *                 it was when the client's turn came
+ * @return as SmtpSendMessage, and SMTP_ERROR_NO_SENDER, SMTP_ERROR_NO_RECIPIENTS,
+ *         SMTP_ERROR_ATTACHMENT, also if a file is not as long as when it was attached; the
+ *         message is not completed then, and the connection is closed
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. Makes Date and Message-ID if
+ * they are missing. Since 0.1.
+ */
+int32_t SmtpSendComposed(struct SmtpClient *client, struct SmtpMessage *message);
+
+/**
+ * Looks for what is wrong with a message in memory, without a connection: missing and
+ * repeated fields, bad addresses and look-alikes, traces of header injection, lines and
+ * octets that servers refuse, parts that are not what they say.
+ *
+ * @param message   the message, its header included; it may be NULL if length is 0
+ * @param length    its length in octets, or SMTP_NUL_TERMINATED
+ * @param limit     the most octets that it may have, or 0
+ * @param buffer    room for the findings and a NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param written   set to the length of the whole text without its NUL; may be NULL
+ * @return 0, also if there are findings, or SMTP_ERROR_BUFFER_TOO_SMALL, SMTP_ERROR_NULL_POINTER
+ *
+ * The findings are one JSON object: the numbers "errors", "warnings", "hints" and "more" (how
+ * many there were beyond the 100 that are kept), and "findings", a list of objects with "code" and
+ * "name" (SMTP_CHECK_), "severity" (ERROR, WARNING or HINT), "line" (from 1, or 0), "part" (0 is the
+ * message's own header, parts follow as they begin), "count", "header", "what" and "remedy".
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpCheckMessage(const void *message,
+                         size_t length,
+                         uint64_t limit,
+                         char *buffer,
+                         size_t capacity,
+                         size_t *written);
+
+/**
+ * As SmtpCheckMessage, of a message in a file, of which little is in memory at a time.
+ *
+ * @param path      the path of the file
+ * @param limit     the most octets that it may have, or 0
+ * @param buffer    room for the findings and a NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param written   set to the length of the whole text without its NUL; may be NULL
+ * @return 0, also if there are findings, or SMTP_ERROR_FILE, SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpCheckFile(const char *path,
+                      uint64_t limit,
+                      char *buffer,
+                      size_t capacity,
+                      size_t *written);
+
+/**
+ * Looks for what is wrong with a message as it would be sent, Bcc left out, before a
+ * connection is made; see SmtpCheckMessage. It is not signed for this.
+ *
+ * @param message  the message
+ * @param limit    the most octets that it may have, or 0
+ * @param count    set to the number of findings; may be NULL
+ * @return 0, also if there are findings; SMTP_ERROR_READ_ONCE if a reader was attached without
+ *         a rewind function; and as SmtpMessageExport
+ *
+ * Threads: any. Makes Date and Message-ID if they are missing. The findings stay until the
+ * next check of this message. Since 0.1.
+ */
+int32_t SmtpMessageCheck(struct SmtpMessage *message, uint64_t limit, size_t *count);
+
+/**
+ * A finding of the last SmtpMessageCheck.
+ *
+ * @param message  the message
+ * @param index    its number, from 0
+ * @param finding  filled in; its member size must be set before
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER if there is no such finding or the size is not
+ *         one of this structure
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetFinding(const struct SmtpMessage *message,
+                              size_t index,
+                              struct SmtpFinding *finding);
+
+/**
+ * A text about a finding of the last SmtpMessageCheck.
+ *
+ * @param message   the message
+ * @param index     its number, from 0
+ * @param which     one of the SMTP_FINDING_TEXT_ constants
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL, SMTP_ERROR_INVALID_PARAMETER
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetFindingString(const struct SmtpMessage *message,
+                                    size_t index,
+                                    uint32_t which,
+                                    char *buffer,
+                                    size_t capacity,
+                                    size_t *length);
+
+/**
+ * All findings of the last SmtpMessageCheck, as one JSON object; see SmtpCheckMessage.
+ *
+ * @param message   the message
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetFindings(const struct SmtpMessage *message,
+                               char *buffer,
+                               size_t capacity,
+                               size_t *length);
+
+/**
+ * Makes a DKIM signature (RFC 6376) of a message in memory: the DKIM-Signature field that
+ * is to be put in front of it, with its line end.
+ *
+ * @param message   the message, its header included; line ends count as they are sent, as CRLF
+ * @param length    its length in octets, or SMTP_NUL_TERMINATED
+ * @param domain    the domain that signs, such as example.com
+ * @param selector  the name of the key in that domain's DNS
+ * @param key       an RSA key of 2048 to 4096 bits (rsa-sha256) or an Ed25519 key (ed25519-sha256):
+ *                  its text in PEM form, or the path of a file with it
+ * @param password  the password of the key; NULL if it is not encrypted
+ * @param options   tags as they stand in a signature, separated by semicolons; may be NULL. c: simple or
+ *                  relaxed for header and body, as in relaxed/simple (relaxed/relaxed); h: the
+ *                  fields to sign, separated by colons, a name as often as wanted; i: the
+ *                  identity; t: when it was made, in seconds, or none; x: until when it is
+ *                  good, or +seconds
+ * @param buffer    room for the field and a NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param written   set to the length of the field without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_DKIM_KEY, SMTP_ERROR_DKIM_SETTING, SMTP_ERROR_DKIM_HEADER, SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Without h, the usual fields are signed, and names are given once more than there are fields
+ * where nobody should put another in. 8192 octets are room enough for all but unusual fields.
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpSignMessage(const void *message,
+                        size_t length,
+                        const char *domain,
+                        const char *selector,
+                        const char *key,
+                        const char *password,
+                        const char *options,
+                        char *buffer,
+                        size_t capacity,
+                        size_t *written);
+
+/**
+ * As SmtpSignMessage, of a message in a file, of which little is in memory at a time.
+ *
+ * @param path      the path of the file
+ * @param domain    as for SmtpSignMessage
+ * @param selector  as for SmtpSignMessage
+ * @param key       as for SmtpSignMessage
+ * @param password  as for SmtpSignMessage
+ * @param options   as for SmtpSignMessage
+ * @param buffer    room for the field and a NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param written   set to the length of the field without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_FILE, SMTP_ERROR_DKIM_KEY, SMTP_ERROR_DKIM_SETTING, SMTP_ERROR_DKIM_HEADER,
+ *         SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpSignFile(const char *path,
+                     const char *domain,
+                     const char *selector,
+                     const char *key,
+                     const char *password,
+                     const char *options,
+                     char *buffer,
+                     size_t capacity,
+                     size_t *written);
+
+/**
+ * Has a message signed with DKIM whenever it is sent or exported, besides other signatures.
+ *
+ * It is read twice then: once to make the signatures, once to be sent; what is attached
+ * with a reader needs its rewind function. A loaded message is signed as it is sent, its
+ * header fields in the usual order.
+ *
+ * @param message   the message
+ * @param domain    the domain that signs, such as example.com
+ * @param selector  the name of the key in that domain's DNS
+ * @param key       as for SmtpSignMessage; it is read now
+ * @param password  the password of the key; NULL if it is not encrypted
+ * @param options   as for SmtpSignMessage; may be NULL
+ * @return 0, or SMTP_ERROR_DKIM_KEY, SMTP_ERROR_DKIM_SETTING; the message is unchanged then
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageAddSignature(struct SmtpMessage *message,
+                                const char *domain,
+                                const char *selector,
+                                const char *key,
+                                const char *password,
+                                const char *options);
+
+/**
+ * Has a message signed no more. SmtpMessageClear and the functions that load a message
+ * do that too.
+ *
+ * @param message  the message
+ * @return 0, or an error code
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageClearSignatures(struct SmtpMessage *message);
 
 #ifdef __cplusplus
 }

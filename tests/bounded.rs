@@ -262,6 +262,48 @@ fn endless_talk_over_a_socket() {
     }
 }
 
+/// Messages of any kind are checked and signed in little memory, and what is found of them is bounded.
+#[test]
+fn endless_messages() {
+    use smtpclient::message::check::Checker;
+    use smtpclient::message::dkim::{BodyHash, Canonical, HeaderFields, MAX_SIGNED_HEADER};
+    let header = "From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n".as_bytes();
+    for again in [
+        &b"x"[..],
+        b"\r\n",
+        b"\n\r\0",
+        b" \t",
+        b"To: nobody, \xFF\r\n",
+        b"a,",
+        b"--b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n",
+        b"--b\r\n\r\n=",
+    ] {
+        let piece = again.repeat(60_000_usize.div_ceil(again.len()));
+        for beginning in [&b""[..], b"To: ", header] {
+            let (found, peak) = peak_of(|| {
+                let mut checker = Checker::new(1);
+                checker.push(beginning);
+                (0..ENOUGH / piece.len()).for_each(|_| checker.push(&piece));
+                checker.finish().findings().len()
+            });
+            assert!(found > 0 && peak < MOST, "{}: {peak} octets", again.escape_ascii());
+        }
+        for canonical in [Canonical::Simple, Canonical::Relaxed] {
+            let ((), peak) = peak_of(|| {
+                let mut hash = BodyHash::new(canonical);
+                (0..ENOUGH / piece.len()).for_each(|_| hash.push(&piece));
+                let _ = hash.finish();
+            });
+            assert!(peak < MOST / 2, "{}: {peak} octets", again.escape_ascii());
+        }
+    }
+    let (refused, peak) = peak_of(|| {
+        let mut fields = HeaderFields::default();
+        (0..ENOUGH).any(|_| fields.push(&[b'x'; 1000]).is_err())
+    });
+    assert!(refused && peak < 4 * MAX_SIGNED_HEADER, "{peak} octets");
+}
+
 /// The allocator counts: a test with it can fail.
 #[test]
 fn the_measurement_is_real() {

@@ -5,18 +5,24 @@
 #![allow(clippy::unwrap_used)]
 
 use smtpclient::client::{
-    AUTH_TYPES, Access, Chunking, DIRECTIONS, EVENTS, EXTENDED_OPTIONS, Kind, OPTIONS, PORTS, PROTOCOLS, STATES,
-    TABLE as PROPERTIES, TRACE_FLAGS, auth_type_number,
+    AUTH_TYPES, Access, Chunking, DIRECTIONS, EVENTS, EXTENDED_OPTIONS, Kind, OPTIONS, POOL_TABLE, PORTS, PROTOCOLS,
+    ReportText, STATES, TABLE as PROPERTIES, TRACE_FLAGS, auth_type_number,
 };
 use smtpclient::error::{Class, Phase, TABLE as ERRORS};
 use smtpclient::ffi::{
-    SMTP_ABI_VERSION, SMTP_PENDING, SMTP_POLL_READ, SMTP_POLL_WRITE, SMTP_RECIPIENT_TEXT_ADDRESS,
-    SMTP_RECIPIENT_TEXT_REPLY,
+    SMTP_ABI_VERSION, SMTP_FINDING_TEXT_HEADER, SMTP_FINDING_TEXT_NAME, SMTP_FINDING_TEXT_REMEDY,
+    SMTP_FINDING_TEXT_WHAT, SMTP_MESSAGE_ENCODING, SMTP_MESSAGE_FLOWED, SMTP_MESSAGE_PRIORITY, SMTP_PART_TEXT_CHARSET,
+    SMTP_PART_TEXT_CONTENT, SMTP_PART_TEXT_CONTENT_ID, SMTP_PART_TEXT_DISPOSITION, SMTP_PART_TEXT_ENCODING,
+    SMTP_PART_TEXT_NAME, SMTP_PART_TEXT_TYPE, SMTP_PENDING, SMTP_POLL_READ, SMTP_POLL_WRITE, SMTP_POOL_TEXT_ERROR,
+    SMTP_POOL_TEXT_ERROR_JSON, SMTP_POOL_TEXT_QUEUE_ID, SMTP_POOL_TEXT_RECIPIENTS_JSON, SMTP_POOL_TEXT_REPLY,
+    SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY,
 };
+use smtpclient::message::check::{CHECKS, Severity};
+use smtpclient::message::{EXPORT_OPTIONS, Priority, TextEncoding};
 use smtpclient::net::certificate::CertificateStatus;
 use smtpclient::net::local::Family;
 use smtpclient::net::tls_settings::TlsVersion;
-use smtpclient::proto::{DELIVERIES, Outcome, RecipientState, Security};
+use smtpclient::proto::{BatchMode, DELIVERIES, Outcome, RecipientState, Security};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -162,6 +168,49 @@ fn groups() -> Vec<Group> {
             ],
         ),
         group(
+            "SMTP_EXPORT_",
+            "Options of SmtpMessageExport, SmtpMessageExportFile, SmtpMessageExportStream and SmtpMessageGetSize; bits.",
+            EXPORT_OPTIONS.iter().map(option).collect(),
+        ),
+        group("SMTP_MESSAGE_", "Numbers of SmtpMessageSetInteger and SmtpMessageGetInteger.", message_numbers()),
+        group(
+            "SMTP_ENCODING_",
+            "Values of SMTP_MESSAGE_ENCODING: how texts are encoded.",
+            TextEncoding::ALL
+                .iter()
+                .map(|(encoding, name, doc)| ((*name).to_owned(), *encoding as i64, (*doc).to_owned()))
+                .collect(),
+        ),
+        group(
+            "SMTP_PRIORITY_",
+            "Values of SMTP_MESSAGE_PRIORITY: how urgent a message is.",
+            Priority::ALL
+                .iter()
+                .map(|(number, name, doc)| ((*name).to_owned(), i64::from(*number), (*doc).to_owned()))
+                .collect(),
+        ),
+        group("SMTP_PART_TEXT_", "Texts of SmtpMessageGetPartString.", part_texts()),
+        group(
+            "SMTP_BATCH_MODE_",
+            "Values of SMTP_PROPERTY_BATCH_MODE: how the messages of a batch followed on each other.",
+            [
+                (BatchMode::OneByOne, "ONE_BY_ONE", "Each when the one before was settled."),
+                (BatchMode::Pipelined, "PIPELINED", "The envelope of each right behind the end of the one before."),
+                (BatchMode::InFlight, "IN_FLIGHT", "Whole messages behind each other, with BDAT."),
+            ]
+            .iter()
+            .map(|(mode, name, doc)| ((*name).to_owned(), *mode as i64, (*doc).to_owned()))
+            .collect(),
+        ),
+        group(
+            "SMTP_BATCH_TEXT_",
+            "Texts of SmtpBatchGetString.",
+            ReportText::ALL
+                .iter()
+                .map(|(text, name, doc)| ((*name).to_owned(), *text as i64, (*doc).to_owned()))
+                .collect(),
+        ),
+        group(
             "SMTP_EVENT_",
             "Events of SmtpRegisterEvent; bits.",
             EVENTS.iter().map(|(kind, name, doc)| ((*name).to_owned(), *kind as i64, (*doc).to_owned())).collect(),
@@ -174,12 +223,67 @@ fn groups() -> Vec<Group> {
                 ("WRITE".into(), i64::from(SMTP_POLL_WRITE), "Wait until the descriptor can be written.".into()),
             ],
         ),
+        group(
+            "SMTP_POOL_",
+            "Properties of a pool that a client has not: SmtpPoolSetInteger, SmtpPoolGetInteger.",
+            POOL_TABLE
+                .iter()
+                .map(|row| {
+                    let doc = format!("Default {}, {} to {}. {}", row.default, row.least, row.most, row.doc);
+                    (row.name.to_owned(), i64::from(row.id), doc)
+                })
+                .collect(),
+        ),
+        group(
+            "SMTP_POOL_TEXT_",
+            "Texts of SmtpPoolGetResultString.",
+            [
+                ("ERROR_JSON", SMTP_POOL_TEXT_ERROR_JSON, "The error record as a JSON object; empty without an error."),
+                ("RECIPIENTS_JSON", SMTP_POOL_TEXT_RECIPIENTS_JSON, "The recipients as a JSON array of objects."),
+                ("ERROR", SMTP_POOL_TEXT_ERROR, "One sentence on what went wrong; empty if nothing did."),
+                ("REPLY", SMTP_POOL_TEXT_REPLY, "Code and text of the reply to the end of the message."),
+                ("QUEUE_ID", SMTP_POOL_TEXT_QUEUE_ID, "The server's name for the message."),
+            ]
+            .map(|(name, value, doc)| (name.into(), i64::from(value), doc.into()))
+            .into(),
+        ),
         group("SMTP_TRACE_", "Bits of SMTP_PROPERTY_TRACE_FLAGS.", TRACE_FLAGS.iter().map(option).collect()),
         group("SMTP_DIRECTION_", "Directions of SmtpTraceRecord.", DIRECTIONS.iter().map(option).collect()),
         group(
             "SMTP_STATUS_",
             "Values of SMTP_PROPERTY_STATE and SmtpGetStatus: what a client is doing.",
             STATES.iter().map(|(state, name, doc)| ((*name).to_owned(), *state as i64, (*doc).to_owned())).collect(),
+        ),
+        group(
+            "SMTP_CHECK_",
+            "What SmtpCheckMessage finds.",
+            CHECKS.iter().map(|(check, name, doc)| ((*name).to_owned(), *check as i64, (*doc).to_owned())).collect(),
+        ),
+        group(
+            "SMTP_SEVERITY_",
+            "How bad a finding of SmtpCheckMessage is.",
+            Severity::ALL
+                .iter()
+                .map(|(severity, doc)| (severity.name().to_owned(), *severity as i64, (*doc).to_owned()))
+                .collect(),
+        ),
+        group(
+            "SMTP_FINDING_TEXT_",
+            "Texts of SmtpMessageGetFindingString.",
+            vec![
+                (
+                    "NAME".into(),
+                    i64::from(SMTP_FINDING_TEXT_NAME),
+                    "The name of what was found, such as BARE_LINE_END.".into(),
+                ),
+                (
+                    "HEADER".into(),
+                    i64::from(SMTP_FINDING_TEXT_HEADER),
+                    "The name of the header field, or nothing.".into(),
+                ),
+                ("WHAT".into(), i64::from(SMTP_FINDING_TEXT_WHAT), "What was found, in words.".into()),
+                ("REMEDY".into(), i64::from(SMTP_FINDING_TEXT_REMEDY), "What to do about it.".into()),
+            ],
         ),
         group(
             "SMTP_CLASS_",
@@ -220,6 +324,34 @@ fn groups() -> Vec<Group> {
                 .collect(),
         ),
     ]
+}
+
+fn message_numbers() -> Vec<(String, i64, String)> {
+    [
+        ("PRIORITY", SMTP_MESSAGE_PRIORITY, "How urgent the message is: an SMTP_PRIORITY_ constant."),
+        (
+            "FLOWED",
+            SMTP_MESSAGE_FLOWED,
+            "1 if paragraphs of the plain text may be wrapped by the reader's program (RFC 3676); else 0.",
+        ),
+        ("ENCODING", SMTP_MESSAGE_ENCODING, "How texts are encoded: an SMTP_ENCODING_ constant."),
+    ]
+    .map(|(name, value, doc)| (name.to_owned(), i64::from(value), doc.to_owned()))
+    .into()
+}
+
+fn part_texts() -> Vec<(String, i64, String)> {
+    [
+        ("TYPE", SMTP_PART_TEXT_TYPE, "Its type in lower case, such as text/plain."),
+        ("NAME", SMTP_PART_TEXT_NAME, "Its file name."),
+        ("DISPOSITION", SMTP_PART_TEXT_DISPOSITION, "attachment or inline, if it says so."),
+        ("CONTENT_ID", SMTP_PART_TEXT_CONTENT_ID, "Its content id, without brackets."),
+        ("CHARSET", SMTP_PART_TEXT_CHARSET, "The character set that it says it has."),
+        ("ENCODING", SMTP_PART_TEXT_ENCODING, "Its transfer encoding."),
+        ("CONTENT", SMTP_PART_TEXT_CONTENT, "Its content as UTF-8, from its character set."),
+    ]
+    .map(|(name, value, doc)| (name.to_owned(), i64::from(value), doc.to_owned()))
+    .into()
 }
 
 fn how(kind: Kind, access: Access, default: &str) -> String {
@@ -265,7 +397,7 @@ fn constants() -> String {
             let number = match group.prefix {
                 // A literal of the least value would be too large before its sign.
                 "SMTP_ERROR_" => format!("((int32_t)({value}))  /* {:#010X} */", value & 0xFFFF_FFFF),
-                "SMTP_OPTION_" | "SMTP_EVENT_" | "SMTP_DELIVERY_" | "SMTP_EXTOPT_" | "SMTP_TRACE_"
+                "SMTP_OPTION_" | "SMTP_EXPORT_" | "SMTP_EVENT_" | "SMTP_DELIVERY_" | "SMTP_EXTOPT_" | "SMTP_TRACE_"
                 | "SMTP_PROTOCOL_" => {
                     format!("{value:#x}")
                 }
@@ -350,8 +482,11 @@ fn header() -> String {
         "stepwise",
         "submit",
         "poll",
+        "reactor",
+        "pool",
         "delivery",
         "recipient",
+        "batch",
         "command",
         "error",
         "property",
@@ -360,6 +495,13 @@ fn header() -> String {
         "state",
         "security",
         "setting",
+        "message",
+        "message_header",
+        "message_attach",
+        "message_part",
+        "message_export",
+        "check",
+        "sign",
     ] {
         builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
     }

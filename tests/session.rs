@@ -9,9 +9,9 @@ use proptest::prelude::*;
 use smtpclient::error::{Class, Code, Error, Phase};
 use smtpclient::proto::sasl::{Credentials, Mechanism};
 use smtpclient::proto::{
-    CommandText, Config, DateTime, DeliverBy, Delivery, Demands, Direction, Envelope, Hold, HostName, Mailbox, Moment,
-    Outcome, RecipientDelivery, RecipientState, ReversePath, Secret, Security, Session, Timeouts, Want, Wishes,
-    Withheld, split_list,
+    CommandText, Config, DateTime, DeliverBy, Delivery, Demands, Direction, Envelope, Hold, HostName, Mailbox, Measure,
+    Measurer, Moment, Outcome, RecipientDelivery, RecipientState, ReversePath, Secret, Security, Session, Timeouts,
+    Want, Wishes, Withheld, split_list,
 };
 use transcript::{Action, Transcript};
 
@@ -82,6 +82,7 @@ impl Player {
                 self.envelope.set_repeatable(true);
                 self.envelope.set_eight_bit(!content.is_ascii());
                 self.wish();
+                self.measure(content);
                 self.content.clone_from(content);
                 self.content_given = false;
                 self.session.send(&mut self.envelope, self.now)
@@ -140,6 +141,17 @@ impl Player {
         }
     }
 
+    /// As the client does it where the content goes out with BDAT.
+    fn measure(&mut self, content: &[u8]) {
+        if self.envelope.is_binary() {
+            self.envelope.set_measure(Measure::of_binary(content.len() as u64));
+        } else if self.envelope.prefers_chunks() {
+            let mut measurer = Measurer::default();
+            measurer.push(content);
+            self.envelope.set_measure(measurer.finish());
+        }
+    }
+
     /// A new connection, over which the session goes on.
     fn reconnect(&mut self) {
         self.session = self.session.renewed(config_of(&self.wishes), "again".to_owned());
@@ -173,7 +185,7 @@ impl Player {
                         return;
                     }
                 }
-                Want::Tls | Want::Renew => return,
+                Want::Tls | Want::Renew | Want::Next | Want::Gather => return,
                 Want::Done => {
                     self.result = self.session.take_result();
                     return;
@@ -750,5 +762,52 @@ proptest! {
         prop_assert!(!waits || player.session.deadline().is_some(), "waits for ever in {:?}", player.session.phase());
         player.session.handle_end_of_stream();
         prop_assert!(!player.session.is_open());
+    }
+}
+
+/// Content in memory leaves with its end in one write, if it is no more than what is
+/// taken at a time, and with BDAT together with the envelope; of more, no write is
+/// small before the last one, so that nothing waits for what a small one would bring.
+#[test]
+fn content_of_any_size_leaves_in_few_writes() {
+    let sizes = (0..=20).flat_map(|power| [(1_usize << power) - 1, 1 << power, (1 << power) + 1]);
+    for (size, chunks) in sizes.filter(|size| *size > 0).flat_map(|size| [(size, false), (size, true)]) {
+        let mut player = ready("PIPELINING CHUNKING");
+        let content = vec![b'x'; size];
+        player.envelope.begin(ReversePath::parse("a@x.example").expect("good"));
+        player.envelope.push(Mailbox::parse("b@y.example").expect("good"));
+        player.envelope.set_chunks(chunks);
+        player.envelope.set_repeatable(true);
+        if chunks {
+            player.measure(&content);
+        }
+        player.session.send(&mut player.envelope, player.now).expect("nothing is asked for");
+        let (mut rest, mut writes) = (&content[..], Vec::new());
+        for reply in ["", "250 ok\r\n250 ok\r\n", if chunks { "" } else { "354 go\r\n" }] {
+            player.session.handle_input(reply.as_bytes(), player.now);
+            loop {
+                match player.session.want() {
+                    Want::Write => {
+                        writes.push(player.session.output().len());
+                        player.session.handle_written(writes[writes.len() - 1], player.now);
+                    }
+                    Want::Content => {
+                        let (piece, behind) = rest.split_at(rest.len().min(65_536));
+                        rest = behind;
+                        player.session.content(piece, player.now);
+                        if rest.is_empty() {
+                            player.session.finish_content(player.now);
+                        }
+                    }
+                    _ => break,
+                }
+            }
+        }
+        let few = if size + 2 <= 65_536 && chunks { 1 } else { 1 + size.div_ceil(65_536) };
+        assert_eq!(writes.len(), few, "{size} octets, chunks {chunks}: {writes:?}");
+        let inner = &writes[1..writes.len().max(2) - 1];
+        assert!(inner.iter().all(|length| *length >= 65_536), "{size} octets, chunks {chunks}: {writes:?}");
+        player.session.handle_input(b"250 taken\r\n", player.now);
+        assert_eq!(player.session.outcome(), Outcome::NotSent, "before it is flushed nothing is told");
     }
 }

@@ -226,6 +226,7 @@ impl Onlooker {
                 }
                 Want::Done => return self.flush(),
                 Want::Tls => return,
+                want @ (Want::Next | Want::Gather) => unreachable!("{want:?} was not asked for"),
             }
         }
         panic!("no end to it: {:?} in {:?}", self.session.want(), self.session.phase());

@@ -5,7 +5,10 @@
 
 mod conversation;
 mod login;
+mod message;
 
+use smtpclient::message::check::{Checker, MOST_FINDINGS};
+use smtpclient::message::dkim::{BodyHash, Canonical, HeaderFields, relaxed_field};
 use smtpclient::proto::{
     Capabilities, Command, CommandText, Delivery, DotStuffer, Envelope, HostName, MAX_REPLY_BYTES, Mailbox,
     ParameterList, Reply, ReplyParser, ReversePath, check_envelope_id, queue_id, split_list, to_ascii,
@@ -14,12 +17,14 @@ use smtpclient::proxy::{MAX_HEADER, Protocol, Proxy, Target as Server, Tunnel};
 
 pub use conversation::play;
 pub use login::log_in;
+#[allow(unused_imports)]
+pub use message::{message, message_address, message_header};
 
 /// A target: its name and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 14] = [
     ("reply", reply),
     ("ehlo", ehlo),
     ("address", address),
@@ -29,6 +34,11 @@ pub const TARGETS: [Target; 9] = [
     ("session", session),
     ("proxy", proxy),
     ("sasl", sasl),
+    ("message", message::message),
+    ("message_header", message::message_header),
+    ("message_address", message::message_address),
+    ("check", check),
+    ("dkim", dkim),
 ];
 
 /// A whole session.
@@ -358,4 +368,61 @@ fn repaired(content: &[u8]) -> Vec<u8> {
         out.extend_from_slice(b"\r\n");
     }
     out
+}
+
+/// A message to be checked: the same is found whatever the pieces are, and quotes are short and plain.
+pub fn check(data: &[u8]) {
+    let (by, message) = choice(data);
+    let mut pieces = Checker::new(50);
+    message.chunks(by + 1).for_each(|piece| pieces.push(piece));
+    let (pieces, whole) = (pieces.finish(), {
+        let mut whole = Checker::new(50);
+        whole.push(message);
+        whole.finish()
+    });
+    assert_eq!(pieces.findings(), whole.findings());
+    assert_eq!(pieces.more(), whole.more());
+    assert!(whole.findings().len() <= MOST_FINDINGS);
+    for finding in whole.findings() {
+        assert!(finding.count > 0 && finding.what.len() < 4000 && finding.header.len() <= 320);
+        assert!(!finding.what.contains(char::is_control) && !finding.header.contains(char::is_control), "{finding:?}");
+    }
+    let json = whole.to_json();
+    assert!(json.starts_with('{') && json.ends_with("]}") && !json.contains(char::is_control));
+}
+
+/// A message in its canonical forms: the same whatever the pieces are, and a canonical one stays as it is.
+pub fn dkim(data: &[u8]) {
+    let (by, message) = choice(data);
+    let mut repaired = Vec::new();
+    let mut repair = DotStuffer::without_dots();
+    repair.push(message, &mut repaired);
+    repair.finish(&mut repaired);
+    let read = |cut: usize| {
+        let (mut fields, mut hashes, mut in_body) =
+            (HeaderFields::default(), [Canonical::Simple, Canonical::Relaxed].map(BodyHash::new), false);
+        for piece in repaired.chunks(cut) {
+            let body = if in_body { Some(piece) } else { fields.push(piece).unwrap() };
+            if let Some(body) = body {
+                in_body = true;
+                hashes.iter_mut().for_each(|hash| hash.push(body));
+            }
+        }
+        (fields, hashes.map(BodyHash::finish))
+    };
+    let ((mut fields, hashes), (mut other, others)) = (read(by + 1), read(usize::MAX));
+    assert_eq!(hashes, others);
+    let divided = fields.divide();
+    assert_eq!(divided.is_ok(), other.divide().is_ok());
+    if divided.is_err() {
+        return;
+    }
+    let names = ["from", "To", "x", "from", "subject"].map(str::to_owned);
+    let relaxed = fields.canonical(&names, Canonical::Relaxed);
+    assert_eq!(relaxed, other.canonical(&names, Canonical::Relaxed));
+    for line in relaxed.split_inclusive(|octet| *octet == b'\n') {
+        let mut again = Vec::new();
+        relaxed_field(line, &mut again);
+        assert_eq!(again, line);
+    }
 }

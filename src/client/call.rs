@@ -3,6 +3,7 @@
 //! in between (`pending.rs`).
 
 use super::arguments::plan;
+use super::batch::Batch;
 use super::core::{Client, Inner, cancelled_late, not_connected};
 use super::event::{Event, EventKind};
 use super::feed::Feed;
@@ -47,7 +48,7 @@ pub(super) struct Check {
 pub(super) struct Call<'a> {
     pub(super) stage: Stage,
     pub(super) feed: Feed<'a>,
-    pub(super) check: Option<Check>,
+    pub(super) check: Option<Box<Check>>,
     /// What was told of the message's progress last.
     pub(super) told: u64,
     /// When the whole has had its time, where it is of several stages.
@@ -56,8 +57,10 @@ pub(super) struct Call<'a> {
     pub(super) is_message: bool,
     /// The command, where it is the caller's own.
     pub(super) verb: Option<String>,
-    pub(super) login: Option<Login>,
+    pub(super) login: Option<Box<Login>>,
     pub(super) submission: Option<Box<Submission>>,
+    /// What is sent, if it is many messages.
+    pub(super) batch: Option<Arc<Batch>>,
     /// The number of a socket that is taken over on success.
     pub(super) attached: Option<RawSocket>,
 }
@@ -74,6 +77,7 @@ impl Call<'_> {
             verb: None,
             login: None,
             submission: None,
+            batch: None,
             attached: None,
         }
     }
@@ -151,6 +155,9 @@ impl Client {
                 result
             }
             Stage::Command { learn, gives_content } => {
+                if let Some(batch) = &call.batch {
+                    self.take_settled(inner, batch);
+                }
                 self.end_command(inner, more_follows, learn, gives_content, result)
             }
             Stage::Quitting => {
@@ -173,6 +180,10 @@ impl Client {
         {
             inner.line_ends = check.state;
         }
+        let result = match call.batch.take() {
+            Some(batch) => batch.conclude(result),
+            None => result,
+        };
         result.map_err(|mut error| {
             if call.verb.is_some() {
                 error.verb = call.verb.take();
@@ -290,6 +301,7 @@ impl Client {
     ) -> Result<()> {
         let Some(connection) = &mut inner.connection else { return result };
         self.learn_left_out(connection, &mut inner.left_out);
+        self.learn_blame(connection, &mut inner.left_out);
         let mut shared = self.shared.lock();
         if connection.take_renewed() {
             shared.status.take_connection(Some(connection));
@@ -316,6 +328,17 @@ impl Client {
         inner.lost = true;
         inner.end_untold = true;
         self.shared.lock().status.take_disconnect();
+    }
+
+    /// Looks whether an idle connection is still good; if not, it is given up.
+    pub(super) fn listen_in(&self, inner: &mut Inner) -> bool {
+        let Some(connection) = &mut inner.connection else { return false };
+        connection.read_clock();
+        let is_over = connection.listen().is_err() || !connection.session().is_some_and(Session::is_open);
+        if is_over {
+            self.lose_connection(inner);
+        }
+        !is_over
     }
 
     /// Remembers for the connections to come what this message's MAIL had to be repeated without.

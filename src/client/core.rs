@@ -11,6 +11,7 @@ use super::live::Live;
 use super::login::{Login, TokenProvider};
 use super::options::Options;
 use super::pending::Pending;
+use super::reactor::Link;
 use super::settings::Settings;
 use super::status::Status;
 use super::tracer::{TraceSink, Tracer};
@@ -32,6 +33,8 @@ pub struct Client {
     pub(super) live: Live,
     pub(super) tracer: Tracer,
     pub(super) canceller: Arc<Canceller>,
+    /// The event thread that goes on with what has to wait, if there is one.
+    pub(super) link: Mutex<Option<Arc<Link>>>,
     released: AtomicBool,
     poisoned: AtomicBool,
     epoch: u64,
@@ -85,6 +88,7 @@ impl Client {
             live: Live::default(),
             tracer: Tracer::default(),
             canceller: Arc::default(),
+            link: Mutex::default(),
             released: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),
             epoch: process_epoch(),
@@ -110,7 +114,7 @@ impl Client {
         self.operate(|inner| {
             let mut login = Login::new(user, password);
             let stage = self.begin_login(inner, &mut login, None)?;
-            Ok(Call { login: Some(login), ..Call::new(stage) })
+            Ok(Call { login: Some(Box::new(login)), ..Call::new(stage) })
         })
     }
 
@@ -242,6 +246,11 @@ impl Client {
     pub fn release(&self) {
         self.released.store(true, Ordering::Release);
         self.cancel();
+        self.unlink();
+    }
+
+    pub(super) fn is_released(&self) -> bool {
+        self.released.load(Ordering::Acquire)
     }
 
     /// Makes the client unusable after a panic.
@@ -327,6 +336,12 @@ impl Client {
             if let Some(result) = self.advance(inner, &mut call, patience) {
                 return result.map(|()| Progress::Done(read()));
             }
+            if !self.hand_over() {
+                // Nobody would go on with it.
+                self.canceller.cancel();
+                let result = self.advance(inner, &mut call, Patience::None).unwrap_or_else(|| Err(released()));
+                return result.map(|()| Progress::Done(read()));
+            }
             inner.pending.keep(call);
             running.go_on();
             Ok(Progress::Pending)
@@ -369,7 +384,7 @@ impl Client {
         }
     }
 
-    fn note(&self, text: impl FnOnce() -> String) {
+    pub(super) fn note(&self, text: impl FnOnce() -> String) {
         if self.tracer.is_on() {
             self.trace(&Record::note(text()));
         }
@@ -442,7 +457,7 @@ impl Inner {
     }
 }
 
-fn released() -> Box<Error> {
+pub(super) fn released() -> Box<Error> {
     Error::caller(Code::RELEASED, "the client was released")
 }
 

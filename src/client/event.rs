@@ -1,7 +1,7 @@
 //! What a callback is told.
 
 use crate::error::Error;
-use crate::proto::{Direction, RecipientState, Record};
+use crate::proto::{Direction, Outcome, RecipientState, Record};
 use std::fmt;
 
 /// What happened.
@@ -25,6 +25,8 @@ pub enum EventKind {
     Error = 0x200,
     /// The server answered for one recipient.
     Recipient = 0x400,
+    /// What became of a message of a batch is known.
+    Message = 0x800,
 }
 
 /// Every event: kind, name behind `SMTP_EVENT_`, and what the callback finds in the structure.
@@ -46,6 +48,11 @@ pub const EVENTS: &[(EventKind, &str, &str)] = &[
         "RECIPIENT",
         "The server answered for one recipient: text is the address, result_code the reply's, and recipient, recipient_state and reply tell the rest.",
     ),
+    (
+        EventKind::Message,
+        "MESSAGE",
+        "What became of a message of a batch is known: message is its number and outcome its fate; SmtpBatchGetResult tells the rest.",
+    ),
 ];
 
 /// One event.
@@ -63,6 +70,8 @@ pub struct Event<'a> {
     pub progress: (u64, u64),
     /// The recipient that was answered for.
     pub recipient: Option<Answer<'a>>,
+    /// The message of a batch whose fate was found.
+    pub message: Option<(u32, Outcome)>,
 }
 
 /// What the server said of one recipient.
@@ -80,7 +89,7 @@ impl<'a> Event<'a> {
     /// An event that says it all by its kind.
     #[must_use]
     pub fn plain(kind: EventKind) -> Self {
-        Self { kind, error: 0, result_code: 0, text: &[], progress: (0, 0), recipient: None }
+        Self { kind, error: 0, result_code: 0, text: &[], progress: (0, 0), recipient: None, message: None }
     }
 
     /// A command, a reply, or what was said of a recipient; the other records

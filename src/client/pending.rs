@@ -4,6 +4,7 @@ use super::call::{Call, Patience};
 use super::core::{Client, Inner, Progress, Running};
 use crate::drive::Held;
 use crate::error::{Code, Error, Result};
+use crate::net::sys::Watch;
 
 /// What an event loop has to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +55,14 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// `NO_OPERATION` if there is none; the operation's.
+    /// `NO_OPERATION` if there is none; `ATTACHED`; the operation's.
     pub fn process(&self) -> Result<Progress> {
+        self.expect_no_link()?;
+        self.go_on()
+    }
+
+    /// The same, for whoever the client has been given to.
+    pub(super) fn go_on(&self) -> Result<Progress> {
         self.when_free(|inner| {
             let Some(mut call) = inner.pending.call.take() else {
                 return Err(Error::caller(Code::NO_OPERATION, "no operation is under way"));
@@ -79,9 +86,29 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// `REENTRANT` and the like, and if the process has no descriptors left.
+    /// `REENTRANT` and the like, `ATTACHED`, and if the process has no descriptors left.
     pub fn waiting(&self) -> Result<Option<Waiting>> {
+        self.expect_no_link()?;
         self.when_free(|inner| inner.waiting())
+    }
+
+    /// What the connection waits for, and how many milliseconds at most: for the operation
+    /// that is under way, or without one for whatever the server may say.
+    pub(super) fn watch(&self) -> Result<Option<(Watch, Held, Option<u64>)>> {
+        self.when_free(|inner| {
+            let has_call = inner.pending.call.is_some();
+            let Some(connection) = &mut inner.connection else { return Ok(None) };
+            let (watch, held, deadline) = connection.waiting()?;
+            let now = connection.clock().now();
+            let millis = deadline.filter(|_| has_call).map(|deadline| deadline - now);
+            Ok(Some((watch, held, millis)))
+        })
+    }
+
+    /// Takes in what the server says unasked while nothing is under way; false if the
+    /// connection is over.
+    pub(super) fn listen(&self) -> Result<bool> {
+        self.when_free(|inner| Ok(self.listen_in(inner)))
     }
 }
 

@@ -44,9 +44,23 @@ pub(super) struct Settings {
     pub(super) wishes: Wishes,
     pub(super) network: Network,
     pub(super) nonblocking: bool,
+    pub(super) batch: BatchLimits,
     pub(super) timeout: u32,
     pub(super) timeouts: Timeouts,
     pub(super) trace: TraceSettings,
+}
+
+/// How much of a batch may be in flight.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchLimits {
+    pub(super) messages: u32,
+    pub(super) octets: u32,
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        Self { messages: 32, octets: 256 * 1024 }
+    }
 }
 
 /// When to send with BDAT.
@@ -232,10 +246,12 @@ impl Settings {
         })
     }
 
-    /// The time limit that a property is.
+    /// The limit that a property is.
     fn limit_mut(&mut self, property: Property) -> Option<&mut u32> {
         let limits = &mut self.timeouts;
         Some(match property {
+            Property::BatchMessages => &mut self.batch.messages,
+            Property::BatchOctets => &mut self.batch.octets,
             Property::Timeout => &mut self.timeout,
             Property::TimeoutResolve => &mut limits.resolve,
             Property::TimeoutConnect => &mut limits.connect,

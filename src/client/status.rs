@@ -4,12 +4,12 @@
 use super::extended::extended_options;
 use super::property::Property;
 use crate::drive::{Connection, Spent};
-use crate::error::{Error, Phase};
+use crate::error::{Error, Phase, ServerReply};
 use crate::net::certificate::{Certificate, end_point, fingerprint, hexadecimal};
 use crate::net::clock::Clock;
 use crate::net::pins::pin_of;
 use crate::net::tls::TlsInfo;
-use crate::proto::{Capabilities, Envelope, Outcome, RecipientState, Reply, ReversePath, Session, queue_id};
+use crate::proto::{BatchMode, Capabilities, Envelope, Outcome, RecipientState, Reply, ReversePath, Session, queue_id};
 use std::sync::Arc;
 
 /// A copy of the facts, readable while a call runs.
@@ -41,6 +41,7 @@ pub(super) struct Status {
     last_call: u64,
     /// The octets sent and received over the last connection.
     octets: (u64, u64),
+    batch_mode: BatchMode,
 }
 
 /// The phases of a message.
@@ -93,6 +94,16 @@ impl Status {
     /// What became of the last message.
     pub(super) fn outcome(&self) -> Outcome {
         self.outcome
+    }
+
+    /// The reply to the end of the last message, if there was one.
+    pub(super) fn final_reply(&self) -> Option<ServerReply> {
+        (self.final_reply.code() != 0).then(|| self.final_reply.to_record())
+    }
+
+    /// The octets sent and received over the last connection.
+    pub(super) fn octets(&self) -> (u64, u64) {
+        self.octets
     }
 
     /// The milliseconds that the content of the last message took.
@@ -155,6 +166,12 @@ impl Status {
         if session.has_final_reply() {
             self.final_reply.copy_from(session.last_reply());
         }
+    }
+
+    /// Takes over what the sending of a batch has changed, its messages apart.
+    pub(super) fn take_batch(&mut self, session: &mut Session) {
+        self.take_session(session);
+        self.batch_mode = session.batch_mode();
     }
 
     /// Takes over what a step of a message has changed, its recipients apart.
@@ -241,6 +258,7 @@ impl Status {
             Property::CertificateCount => i64::try_from(self.chain().count()).unwrap_or(i64::MAX),
             Property::Secure => i64::from(self.connected && !self.tls.protocol.is_empty()),
             Property::Outcome => self.outcome as i64,
+            Property::BatchMode => self.batch_mode as i64,
             Property::SafeToRetry => i64::from(self.outcome.safe_to_retry()),
             Property::RecipientsAccepted => self.count(&[RecipientState::Accepted]),
             Property::RecipientsRefused => {

@@ -6,7 +6,7 @@ use super::core::{Client, Inner, Progress};
 use super::feed::Feed;
 use super::send::check_line_ends;
 use super::status::Status;
-use crate::drive::{File, Memory, Reader, Source};
+use crate::drive::{File, Memory, Reader, Shared, Source};
 use crate::error::Result;
 use crate::proto::{Envelope, LineEndCheck, Session};
 
@@ -65,15 +65,21 @@ impl Client {
                     let check = self.look_ahead(inner, &mut Memory::new(octets), is_strict)?;
                     self.take_content(inner, Feed::Memory(Memory::new(octets)), check, false)
                 }
+                Content::Shared(octets) => {
+                    let check = self.look_ahead(inner, &mut Memory::new(&octets), is_strict)?;
+                    self.take_content(inner, Feed::Other(Box::new(Shared::new(octets))), check, false)
+                }
                 Content::File(path) => {
                     let mut file = File::open(path)?;
                     let check = self.look_ahead(inner, &mut file, is_strict)?;
                     self.take_content(inner, Feed::Other(Box::new(file)), check, false)
                 }
                 Content::Reader { read, .. } => {
-                    let check = is_strict.then(|| Check { state: inner.line_ends.clone(), passing: true, ends: false });
+                    let check = is_strict
+                        .then(|| Box::new(Check { state: inner.line_ends.clone(), passing: true, ends: false }));
                     self.take_content(inner, Feed::Other(Box::new(Reader::new(read))), check, false)
                 }
+                Content::Source { source, .. } => self.take_content(inner, Feed::Other(source), None, false),
             }
         })
     }
@@ -101,21 +107,21 @@ impl Client {
     }
 
     /// Content that can be had twice is looked at before anything of it is sent.
-    fn look_ahead(&self, inner: &Inner, source: &mut dyn Source, is_strict: bool) -> Result<Option<Check>> {
+    fn look_ahead(&self, inner: &Inner, source: &mut dyn Source, is_strict: bool) -> Result<Option<Box<Check>>> {
         if !is_strict {
             return Ok(None);
         }
         let mut state = inner.line_ends.clone();
         check_line_ends(source, &mut state, false)?;
         source.rewind()?;
-        Ok(Some(Check { state, passing: false, ends: false }))
+        Ok(Some(Box::new(Check { state, passing: false, ends: false })))
     }
 
     fn take_content<'a>(
         &self,
         inner: &mut Inner,
         feed: Feed<'a>,
-        check: Option<Check>,
+        check: Option<Box<Check>>,
         last: bool,
     ) -> Result<Call<'a>> {
         let begin = |session: &mut Session, now, _: &mut _| session.take_content(last, now);

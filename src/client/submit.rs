@@ -27,7 +27,7 @@ pub struct Server<'a> {
 /// What a submission has yet to do.
 pub(super) struct Submission {
     now: Part,
-    login: Option<Login>,
+    login: Option<Box<Login>>,
     timeout: u32,
     /// What became of the message, while goodbye is said.
     result: Result<()>,
@@ -60,7 +60,7 @@ impl Client {
             // What can be found wrong with the message is found before there is a connection.
             let (feed, check) = self.prepare(inner, arguments)?;
             let stage = self.begin_connect(inner, server.host, server.port, timeout, server.options)?;
-            let login = has_user.then(|| Login::new(server.user, server.password));
+            let login = has_user.then(|| Box::new(Login::new(server.user, server.password)));
             let submission = Submission { now: Part::Connecting, login, timeout, result: Ok(()) };
             Ok(Call { feed, check, submission: Some(Box::new(submission)), ..Call::new(stage) })
         })
@@ -89,13 +89,13 @@ impl Client {
                         }
                         None => {
                             submission.now = Part::Sending;
-                            self.begin_sending(inner, call.end)
+                            self.begin_sending(inner, &mut call.feed, call.end)
                         }
                     }
                 }
                 (Part::LoggingIn, Ok(())) => {
                     submission.now = Part::Sending;
-                    self.begin_sending(inner, call.end)
+                    self.begin_sending(inner, &mut call.feed, call.end)
                 }
                 (Part::LoggingIn | Part::Sending, result) => {
                     submission.now = Part::Leaving;

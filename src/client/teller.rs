@@ -5,7 +5,7 @@ use super::event::{Event, EventKind, Sink};
 use super::tracer::Tracer;
 use crate::drive::{Activity, Observer};
 use crate::error::Phase;
-use crate::proto::{Moment, Record, Wishes};
+use crate::proto::{Moment, Outcome, Record, Wishes};
 use std::sync::Arc;
 
 /// Passes records on as events and to the trace.
@@ -50,6 +50,16 @@ impl Observer for Teller<'_> {
             let event = Event { progress: (octets, self.total), ..Event::plain(EventKind::Progress) };
             self.client.tell(self.sink, &event);
         }
+    }
+
+    fn begins(&mut self, size: Option<u64>) {
+        self.total = size.unwrap_or(0);
+        *self.told = 0;
+    }
+
+    fn settled(&mut self, number: u32, outcome: Outcome) {
+        let event = Event { message: Some((number, outcome)), ..Event::plain(EventKind::Message) };
+        self.client.tell(self.sink, &event);
     }
 
     fn doing(&mut self, phase: Phase, activity: Activity) {

@@ -1,8 +1,10 @@
 //! One connection from the look-up of its name to its end, and the step
 //! function that all drivers share.
 
+mod batching;
 mod facts;
 mod opening;
+mod passing;
 mod waiting;
 
 pub use waiting::Held;
@@ -114,7 +116,10 @@ impl Connection {
                     Err(error) => Err(error),
                 },
                 Stage::Racing(race) => match race.step(self.timer.now) {
-                    Ok(None) => return None,
+                    Ok(None) => {
+                        self.wait_on_only_socket();
+                        return None;
+                    }
                     Ok(Some((peer, socket))) => self.reached(peer, socket, observer),
                     Err(error) => Err(error),
                 },
@@ -139,18 +144,6 @@ impl Connection {
             if let Err(error) = advanced {
                 return Some(Err(self.fail(error)));
             }
-        }
-    }
-
-    /// What to wait for: any of these.
-    #[must_use]
-    pub fn watches(&self) -> Vec<Watch> {
-        let waker = self.waker.iter().map(|waker| waker.watch());
-        match &self.stage {
-            Stage::Resolving(_) | Stage::Joined(..) | Stage::Failed => waker.collect(),
-            Stage::Racing(race) => waker.chain(race.watches()).collect(),
-            Stage::Tunnelling(tunnelling) => waker.chain([tunnelling.watch()]).collect(),
-            Stage::Talking(talk) => vec![talk.stream.watch(talk.session.want() == Want::Write)],
         }
     }
 
@@ -309,6 +302,16 @@ impl Connection {
         if self.timer.now - talk.session.since() < IDLE {
             return Ok(());
         }
+        self.listen()
+    }
+
+    /// The same, however long it was idle.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::check_idle`].
+    pub fn listen(&mut self) -> Result<()> {
+        let Stage::Talking(talk) = &mut self.stage else { return Ok(()) };
         if let Err(error) = talk.stream.receive() {
             talk.session.handle_failure(error);
         }
@@ -387,18 +390,23 @@ impl Talk {
             if self.session.has_trace() {
                 self.session.take_trace().iter().for_each(|record| observer.record(record));
             }
+            if !self.session.settled().is_empty() {
+                self.tell_settled(source, observer);
+            }
             if canceller.is_cancelled() && self.session.want() != Want::Done {
                 self.session.handle_failure(cancel_error(self.session.phase()));
             }
             let moved = match self.session.want() {
-                Want::Done => return self.session.take_result(),
+                Want::Done => {
+                    self.stream.shrink();
+                    return self.session.take_result();
+                }
                 Want::Content => self.take_content(source, observer, timer),
                 Want::Write => self.write(timer),
                 Want::Tls => self.handshake(plan, observer, timer.now),
-                Want::Rewind => source.rewind().map(|()| {
-                    self.session.handle_rewound();
-                    true
-                }),
+                Want::Rewind => self.select(source, observer),
+                Want::Next => Ok(self.take_message(source, timer)),
+                Want::Gather => Ok(self.gather(source, timer)),
                 // For the connection to do.
                 Want::Renew => return None,
                 Want::Read => self.finish_writing(),
@@ -414,8 +422,14 @@ impl Talk {
         }
     }
 
+    /// Content is waited for only when the stream takes no more of it.
+    fn watch(&self) -> Watch {
+        let want = self.session.want();
+        self.stream.watch(matches!(want, Want::Write | Want::Content))
+    }
+
     fn wait(&mut self, millis: Option<u32>) -> Result<()> {
-        let watch = self.stream.watch(self.session.want() == Want::Write);
+        let watch = self.watch();
         if !watch.write {
             // The socket itself waits: one call instead of two.
             return self.stream.receive_patiently(millis).map(|_| ());
@@ -434,6 +448,11 @@ impl Talk {
             observer.progress(0, false, timer.now);
         }
         timer.phase = Phase::Content;
+        if self.session.passable() > OUTPUT_CHUNK as u64
+            && let Some(moved) = self.pass(source, observer, timer)?
+        {
+            return Ok(moved);
+        }
         let slow = source.may_wait();
         let piece = source.next()?;
         if slow {
@@ -444,11 +463,13 @@ impl Talk {
                 return Err(error);
             }
         }
-        let last = piece.is_empty();
+        let mut last = piece.is_empty();
+        if !last {
+            self.session.content(piece, timer.now);
+            last = source.is_at_end();
+        }
         if last {
             self.session.finish_content(timer.now);
-        } else {
-            self.session.content(piece, timer.now);
         }
         observer.progress(self.session.content_octets(), last, timer.now);
         Ok(true)
@@ -471,17 +492,18 @@ impl Talk {
                 self.look_for_a_refusal(count)?;
                 Ok(true)
             }
-            // The server may have said why before it hung up.
-            Err(error) => match self.stream.receive() {
-                Ok(_) if !self.stream.input().is_empty() => {
-                    self.received += self.stream.input().len() as u64;
-                    self.session.handle_input(self.stream.input(), timer.now);
-                    self.stream.take_input();
-                    Err(error)
-                }
-                _ => Err(error),
-            },
+            Err(error) => self.hear(error, timer),
         }
+    }
+
+    /// The stream is broken, but the server may have said why before it hung up.
+    fn hear<T>(&mut self, error: Box<Error>, timer: &Timer) -> Result<T> {
+        if self.stream.receive().is_ok() && !self.stream.input().is_empty() {
+            self.received += self.stream.input().len() as u64;
+            self.session.handle_input(self.stream.input(), timer.now);
+            self.stream.take_input();
+        }
+        Err(error)
     }
 
     /// While writes never wait nothing would be read; but a server that has

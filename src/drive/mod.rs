@@ -18,5 +18,5 @@ pub use connection::{Connection, Held};
 pub use nonblocking::{advance, look};
 pub use observer::{Activity, Observer};
 pub use plan::Plan;
-pub use source::{Checked, File, Kept, Memory, NoContent, Read, Reader, Source};
+pub use source::{Checked, File, Kept, Memory, NoContent, Read, Reader, Shared, Source};
 pub use spent::Spent;

@@ -6,6 +6,8 @@ use super::connection::Connection;
 use super::observer::Observer;
 use super::source::Source;
 use crate::error::Result;
+use crate::proto::Moment;
+use std::ops::ControlFlow;
 
 /// Takes in what the network has brought since; [`advance`] is due then. `Some` if
 /// that ended the operation.
@@ -20,15 +22,24 @@ pub fn advance(
     source: &mut dyn Source,
     observer: &mut dyn Observer,
 ) -> Option<Result<()>> {
+    advance_until(connection, source, observer).break_value()
+}
+
+/// The same, which continues with how long to wait at most.
+pub(super) fn advance_until(
+    connection: &mut Connection,
+    source: &mut dyn Source,
+    observer: &mut dyn Observer,
+) -> ControlFlow<Result<()>, Option<Moment>> {
     if let Some(result) = connection.step(source, observer) {
-        return Some(result);
+        return ControlFlow::Break(result);
     }
     let deadline = connection.deadline();
     if deadline.is_some_and(|deadline| connection.now() >= deadline)
         && let Some(error) = connection.check_time()
     {
-        return Some(Err(error));
+        return ControlFlow::Break(Err(error));
     }
     connection.tell(observer);
-    None
+    ControlFlow::Continue(deadline)
 }

@@ -1,7 +1,7 @@
 //! Who is told what goes over the wire.
 
 use crate::error::Phase;
-use crate::proto::{Moment, Record, Wishes};
+use crate::proto::{Moment, Outcome, Record, Wishes};
 
 /// What the driver is about to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,12 @@ pub trait Observer {
     /// So many octets of the message were taken from its source; `last` when it
     /// is at its end.
     fn progress(&mut self, octets: u64, last: bool, now: Moment);
+
+    /// The content of a message of a batch is begun; its length, if it is known.
+    fn begins(&mut self, _size: Option<u64>) {}
+
+    /// What became of a message of a batch.
+    fn settled(&mut self, _number: u32, _outcome: Outcome) {}
 
     /// What is being done, told at the beginning and before every wait.
     fn doing(&mut self, phase: Phase, activity: Activity);

@@ -1,9 +1,10 @@
 //! Where the content of a message comes from.
 
 use crate::error::{Code, Error, Phase, Result};
-use crate::proto::{LineEndCheck, OUTPUT_CHUNK};
+use crate::proto::{Envelope, LineEndCheck, OUTPUT_CHUNK, Settled};
 use std::fs::File as SystemFile;
 use std::io::{Read as _, Seek as _};
+use std::sync::Arc;
 
 /// Gives content piece by piece.
 pub trait Source {
@@ -22,10 +23,54 @@ pub trait Source {
     /// If the content cannot be had again.
     fn rewind(&mut self) -> Result<()>;
 
+    /// What is left, if it can go to a stream without being read piece by piece.
+    fn rest(&self) -> Rest<'_> {
+        Rest::Pieces
+    }
+
+    /// Takes note that so many octets of [`Self::rest`] have gone to the stream.
+    fn skip(&mut self, count: usize) {
+        let _ = count;
+    }
+
+    /// Whether it is known that nothing more will come.
+    fn is_at_end(&self) -> bool {
+        false
+    }
+
     /// Whether getting a piece may take time.
     fn may_wait(&self) -> bool {
         true
     }
+
+    /// In a batch: fills an envelope with the next message and gives its number, or
+    /// `None` if there are no more.
+    fn next_message(&mut self, _envelope: &mut Envelope) -> Option<u32> {
+        None
+    }
+
+    /// Begins a message's content, in a batch that of the message of this number.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be had, or not again.
+    fn select(&mut self, _number: u32) -> Result<()> {
+        self.rewind()
+    }
+
+    /// In a batch: what became of a message.
+    fn settled(&mut self, _settled: &Settled) {}
+}
+
+/// See [`Source::rest`].
+#[derive(Clone, Copy, Debug)]
+pub enum Rest<'a> {
+    /// It has to be read.
+    Pieces,
+    /// It lies in memory.
+    Memory(&'a [u8]),
+    /// It is in a file, from its present position on.
+    File(&'a SystemFile),
 }
 
 /// For operations that send no content.
@@ -79,6 +124,18 @@ impl Source for Memory<'_> {
         Ok(())
     }
 
+    fn rest(&self) -> Rest<'_> {
+        Rest::Memory(self.rest)
+    }
+
+    fn skip(&mut self, count: usize) {
+        self.rest = self.rest.get(count..).unwrap_or_default();
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     fn may_wait(&self) -> bool {
         false
     }
@@ -100,6 +157,50 @@ impl Kept {
 }
 
 impl Source for Kept {
+    fn next(&mut self) -> Result<&[u8]> {
+        let from = self.given;
+        self.given = self.octets.len().min(from + OUTPUT_CHUNK);
+        Ok(&self.octets[from..self.given])
+    }
+
+    fn rewind(&mut self) -> Result<()> {
+        self.given = 0;
+        Ok(())
+    }
+
+    fn rest(&self) -> Rest<'_> {
+        Rest::Memory(&self.octets[self.given..])
+    }
+
+    fn skip(&mut self, count: usize) {
+        self.given = self.octets.len().min(self.given + count);
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.given == self.octets.len()
+    }
+
+    fn may_wait(&self) -> bool {
+        false
+    }
+}
+
+/// Content in memory that several have.
+#[derive(Debug)]
+pub struct Shared {
+    octets: Arc<[u8]>,
+    given: usize,
+}
+
+impl Shared {
+    /// All of it.
+    #[must_use]
+    pub fn new(octets: Arc<[u8]>) -> Self {
+        Self { octets, given: 0 }
+    }
+}
+
+impl Source for Shared {
     fn next(&mut self) -> Result<&[u8]> {
         let from = self.given;
         self.given = self.octets.len().min(from + OUTPUT_CHUNK);
@@ -210,6 +311,10 @@ impl Source for File {
             let what = format!("the message file {} could not be read again ({error})", self.path);
             Error::new(Code::FILE, Phase::Content, what).with_os(&error)
         })
+    }
+
+    fn rest(&self) -> Rest<'_> {
+        Rest::File(&self.file)
     }
 }
 

@@ -237,6 +237,54 @@ codes! {
     NO_OPERATION 0x5020 Caller
         "no operation is under way"
         "Call SmtpProcess only while an operation is pending: its result is told once.";
+    BATCH_BUSY 0x5024 Caller
+        "the batch is being sent"
+        "Wait until the call that sends it has returned.";
+    ATTACHED 0x5028 Caller
+        "the client is attached to a reactor"
+        "Leave its operations to the reactor, or detach it with SmtpReactorDetach first.";
+    QUEUE_FULL 0x5029 Caller
+        "the queue of the pool is full"
+        "Submit the message later, let SmtpPoolSubmit wait, or raise SMTP_POOL_QUEUE_LIMIT or SMTP_POOL_QUEUE_OCTETS.";
+    POOL_CLOSED 0x502A Caller
+        "the pool was drained or aborted"
+        "Release the pool and create a new one.";
+    HEADER 0x5030 Caller
+        "the header field cannot be written"
+        "Correct the name or the value that the message tells of.";
+    ATTACHMENT 0x5031 Caller
+        "the attachment cannot be used"
+        "Check the file, its name and its type; the message says which.";
+    NOT_FOUND 0x5032 Caller
+        "the message has no such header field or part"
+        "Ask for the number of them first; they count from 0.";
+    NOT_A_MESSAGE 0x5033 Caller
+        "what was to be loaded is not a message"
+        "Load header fields, an empty line and a body, as in an .eml file.";
+    WRITER 0x5034 Caller
+        "what was to be written could not be written"
+        "Look into the writer callback, or check the path and the room on the disk.";
+    NO_SENDER 0x5035 Caller
+        "the message does not say whom it is from"
+        "Set the header field From.";
+    NO_CONTENT 0x5036 Caller
+        "the part has no content of its own"
+        "Ask for the parts that are in it.";
+    LOADED_BODY 0x5037 Caller
+        "the body of a loaded message cannot be replaced"
+        "Empty the message with SmtpMessageClear, or compose another one.";
+    DKIM_KEY 0x5040 Caller
+        "the DKIM key cannot be used"
+        "Give an RSA key of 2048 to 4096 bits or an Ed25519 key, in PEM form or as the path of a file with it.";
+    DKIM_SETTING 0x5041 Caller
+        "a setting of the DKIM signature is not allowed"
+        "Correct the domain, selector or option that the message names.";
+    DKIM_HEADER 0x5042 Caller
+        "the message's header cannot be signed"
+        "Mend the header; SmtpCheckMessage finds what is wrong with it.";
+    READ_ONCE 0x5043 Caller
+        "the message can be read only once, and checking or signing it takes one time more"
+        "Attach from memory or a file, or with a rewind function.";
     SERVER_CLOSING 0x5101 Server
         "the server is closing the connection (421)"
         "Connect again later.";
@@ -339,6 +387,9 @@ codes! {
     TLS_CLIENT_CERTIFICATE_REQUIRED 0x530D Wire
         "the server wants a certificate of the client"
         "Set SMTP_PROPERTY_CLIENT_CERTIFICATE and, if it is not in the same file, SMTP_PROPERTY_CLIENT_KEY.";
+    BATCH_ENDED 0x530E Wire
+        "the message was not begun, since the call that sends the batch had ended before"
+        "Connect again and send the batch again: only what was not sent is sent then.";
     INTERNAL 0x5F01 Internal
         "the library has a defect"
         "Please report it with the message; release this client and create a new one.";

@@ -12,6 +12,7 @@ mod record;
 
 pub use code::{Class, Code, Entry, TABLE};
 pub use outcome::Outcome;
+pub(crate) use record::quoted as json_quoted;
 pub use record::{Error, Phase, ServerReply};
 
 /// The result of anything that can fail here. The record is boxed: it is large and rare.

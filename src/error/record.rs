@@ -361,7 +361,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// A JSON string (RFC 8259 section 7).
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::from('"');
     for c in text.chars() {
         match c {

@@ -35,6 +35,10 @@ pub struct SmtpEvent {
     pub reply: *const c_char,
     /// The length of the reply in octets.
     pub reply_length: usize,
+    /// For SMTP_EVENT_MESSAGE, the number of the message in its batch, from 0; else 0.
+    pub message: u32,
+    /// For SMTP_EVENT_MESSAGE, one of the SMTP_OUTCOME_ constants; else 0.
+    pub outcome: u32,
 }
 
 /// A callback. Returns 0 to go on, anything else to cancel the running call.
@@ -99,6 +103,8 @@ pub unsafe extern "C" fn SmtpRegisterEvent(
                         recipient_state: answer.map_or(0, |answer| answer.state as u32),
                         reply: reply.as_ptr().cast(),
                         reply_length: reply.len(),
+                        message: event.message.map_or(0, |(number, _)| number),
+                        outcome: event.message.map_or(0, |(_, outcome)| outcome as u32),
                     };
                     // SAFETY: a live structure, and the data that belongs to this callback.
                     unsafe { callback(&raw const event, user.data()) != 0 }

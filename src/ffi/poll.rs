@@ -44,7 +44,8 @@ pub struct SmtpPollInfo {
 /// @param info    where to write; its member size says how large it is
 /// @return 1 (SMTP_PENDING) if an operation is pending; 0 if none is: then descriptor is
 ///         -1, events 0 and timeout_ms -1; or an error code: SMTP_ERROR_NULL_POINTER,
-///         SMTP_ERROR_INVALID_PARAMETER for a size that is too small
+///         SMTP_ERROR_INVALID_PARAMETER for a size that is too small, SMTP_ERROR_ATTACHED
+///         if a reactor goes on with it
 ///
 /// Threads: any; waits for its turn, which while an operation is pending is short.
 /// Since 0.1.
@@ -77,7 +78,8 @@ pub unsafe extern "C" fn SmtpGetPollInfo(client: *mut SmtpClient, info: *mut Smt
 /// @param client  the client
 /// @return 1 (SMTP_PENDING) if it still has to wait; 0 if the operation succeeded; the
 ///         error code of the operation if it failed; SMTP_ERROR_NO_OPERATION if none is
-///         pending. The result of an operation is told once.
+///         pending, SMTP_ERROR_ATTACHED if a reactor goes on with it. The result of an
+///         operation is told once.
 ///
 /// Threads: any; waits for its turn. The callbacks of the client are called on this
 /// thread, during this call. SmtpCancel ends the operation: the descriptor becomes ready

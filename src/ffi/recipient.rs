@@ -3,7 +3,8 @@
 use super::entry::from_client;
 use super::handle::SmtpClient;
 use super::text::{copy_out, null};
-use crate::error::{Code, Error};
+use crate::client::Recipient;
+use crate::error::{Code, Error, Result};
 use std::ffi::c_char;
 
 /// What became of one recipient of the last message.
@@ -68,30 +69,42 @@ pub unsafe extern "C" fn SmtpGetRecipient(
     recipient: *mut SmtpRecipient,
 ) -> i32 {
     from_client(client, |client| {
-        if recipient.is_null() {
-            return Err(null("recipient"));
-        }
-        // SAFETY: not null, and as our caller promises.
-        let size = unsafe { (&raw const (*recipient).size).read() };
-        if (size as usize) < size_of::<SmtpRecipient>() {
-            let what =
-                format!("the member size is {size}, and the structure has {} octets", size_of::<SmtpRecipient>());
-            return Err(Error::caller(Code::INVALID_PARAMETER, what));
-        }
-        let found = client.recipient(index)?;
-        let (class, subject, detail) = found.refusal.as_ref().and_then(|reply| reply.enhanced).unwrap_or_default();
-        let filled = SmtpRecipient {
-            size,
-            state: found.state as u32,
-            result_code: found.refusal.as_ref().map_or(0, |reply| i32::from(reply.code)),
-            enhanced_class: i32::from(class),
-            enhanced_subject: i32::from(subject),
-            enhanced_detail: i32::from(detail),
-        };
-        // SAFETY: not null, and at least of this size.
-        unsafe { recipient.write(filled) };
-        Ok(0)
+        // SAFETY: as our caller promises.
+        unsafe { fill_recipient(recipient, || client.recipient(index)) }
     })
+}
+
+/// Fills the caller's structure with what is found.
+///
+/// # Safety
+///
+/// As [`SmtpGetRecipient`].
+pub(super) unsafe fn fill_recipient(
+    recipient: *mut SmtpRecipient,
+    find: impl FnOnce() -> Result<Recipient>,
+) -> Result<i32> {
+    if recipient.is_null() {
+        return Err(null("recipient"));
+    }
+    // SAFETY: not null, and as our caller promises.
+    let size = unsafe { (&raw const (*recipient).size).read() };
+    if (size as usize) < size_of::<SmtpRecipient>() {
+        let what = format!("the member size is {size}, and the structure has {} octets", size_of::<SmtpRecipient>());
+        return Err(Error::caller(Code::INVALID_PARAMETER, what));
+    }
+    let found = find()?;
+    let (class, subject, detail) = found.refusal.as_ref().and_then(|reply| reply.enhanced).unwrap_or_default();
+    let filled = SmtpRecipient {
+        size,
+        state: found.state as u32,
+        result_code: found.refusal.as_ref().map_or(0, |reply| i32::from(reply.code)),
+        enhanced_class: i32::from(class),
+        enhanced_subject: i32::from(subject),
+        enhanced_detail: i32::from(detail),
+    };
+    // SAFETY: not null, and at least of this size.
+    unsafe { recipient.write(filled) };
+    Ok(0)
 }
 
 /// The address of a recipient of the last message: SMTP_RECIPIENT_TEXT_ADDRESS.

@@ -80,7 +80,7 @@ pub unsafe extern "C" fn SmtpSubmitMessage(
     if client.is_null() { plain(|| submit(&Client::new())) } else { on_client(client, submit) }
 }
 
-unsafe fn server_of<'a>(server: *const SmtpServerInfo) -> Result<Server<'a>> {
+pub(super) unsafe fn server_of<'a>(server: *const SmtpServerInfo) -> Result<Server<'a>> {
     // SAFETY: as our caller promises.
     unsafe {
         let server = of_size(server, "server")?;
@@ -99,7 +99,7 @@ unsafe fn server_of<'a>(server: *const SmtpServerInfo) -> Result<Server<'a>> {
     }
 }
 
-unsafe fn arguments_of<'a>(message: *const SmtpMessageInfo) -> Result<Arguments<'a>> {
+pub(super) unsafe fn arguments_of<'a>(message: *const SmtpMessageInfo) -> Result<Arguments<'a>> {
     // SAFETY: as our caller promises.
     unsafe {
         let message = of_size(message, "message")?;
@@ -124,7 +124,7 @@ unsafe fn arguments_of<'a>(message: *const SmtpMessageInfo) -> Result<Arguments<
 }
 
 /// A structure of the caller's, once its size, which comes first, is found to be right.
-unsafe fn of_size<'a, T>(pointer: *const T, name: &str) -> Result<&'a T> {
+pub(super) unsafe fn of_size<'a, T>(pointer: *const T, name: &str) -> Result<&'a T> {
     if pointer.is_null() {
         return Err(null(name));
     }

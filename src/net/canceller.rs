@@ -1,8 +1,9 @@
 //! Ends a running operation from another thread, in any phase.
 //!
-//! While names are looked up and connections are made, the operation waits on a
-//! [`Waker`]; afterwards it waits in the socket itself, and shutting the socket
-//! down ends that, with no descriptor spent on it and no call made to ask.
+//! While names are looked up, and several connections are tried, the operation waits on a
+//! [`Waker`] too; afterwards it waits in the socket itself, and shutting the socket
+//! down ends that, with no descriptor spent on it and no call made to ask. The same
+//! goes for a single connection being made, where the system knows it so.
 
 use super::waker::Waker;
 use parking_lot::Mutex;
@@ -32,7 +33,7 @@ pub struct Canceller {
 pub enum Target {
     /// See [`Waker`].
     Waker(Arc<Waker>),
-    /// An established connection; after its shutdown it is of no more use.
+    /// A connection, or the only one that is being made; after its shutdown it is of no more use.
     Socket(Arc<Socket>),
 }
 

@@ -2,13 +2,12 @@
 //! files or memory.
 
 use super::archive;
-use super::pbes::{self, PBES2};
+use super::private_key::{self, Refusal};
 use super::tls_settings::Digester;
 use crate::error::{Code, Error, Phase, Result};
 use crate::proto::Secret;
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_cert::der::Decode as _;
 
 /// Where our certificate and its key are.
@@ -79,7 +78,7 @@ impl IdentitySource {
         if is_der && x509_cert::Certificate::from_der(octets).is_err() {
             return self.of_archive(octets, &source).map(Some);
         }
-        refuse_old_encryption(octets, &source)?;
+        private_key::refuse_old_encryption(octets).map_err(|refusal| refused(&source, &refusal))?;
         let chain = if is_der {
             vec![CertificateDer::from(octets.to_vec())]
         } else {
@@ -108,32 +107,7 @@ impl IdentitySource {
     }
 
     fn key_of(&self, octets: &[u8], source: &str) -> Result<PrivateKeyDer<'static>> {
-        if octets.first() == Some(&0x30) {
-            if pbes::encrypted_key(octets).is_some() {
-                return self.decrypted(octets, source);
-            }
-            return PrivateKeyDer::try_from(octets.to_vec()).map_err(|reason| unusable(source, reason));
-        }
-        if let Some(der) = encrypted_section(octets) {
-            return self.decrypted(&der, source);
-        }
-        refuse_old_encryption(octets, source)?;
-        PrivateKeyDer::from_pem_slice(octets).map_err(|error| unusable(source, &format!("it has no key ({error})")))
-    }
-
-    fn decrypted(&self, der: &[u8], source: &str) -> Result<PrivateKeyDer<'static>> {
-        if self.password.is_empty() {
-            return Err(unusable(source, "its key is encrypted, and there is no password").with_remedy(PASSWORD));
-        }
-        let opened = match pbes::encrypted_key(der) {
-            Some((cipher, parameters, octets)) if cipher == PBES2 => {
-                pbes::decrypt(&parameters, octets, self.password.expose())
-            }
-            Some((cipher, ..)) => Err(format!("the cipher {cipher} is not known")),
-            None => Err("its encrypted key cannot be read".to_owned()),
-        };
-        let opened = opened.map_err(|reason| unusable(source, &reason).with_remedy(PASSWORD))?;
-        Ok(PrivatePkcs8KeyDer::from(opened).into())
+        private_key::read(octets, self.password.expose()).map_err(|refusal| refused(source, &refusal))
     }
 }
 
@@ -152,23 +126,10 @@ pub(super) fn unusable(source: &str, reason: &str) -> Box<Error> {
     Error::new(Code::TLS_CLIENT_CERTIFICATE, Phase::Tls, what)
 }
 
-/// Of keys that OpenSSL encrypted with MD5 (RFC 1421), the cause would not be seen in
-/// what the reader of PEM says.
-fn refuse_old_encryption(octets: &[u8], source: &str) -> Result<()> {
-    if memchr::memmem::find(octets, b"Proc-Type: 4,ENCRYPTED").is_none() {
-        return Ok(());
+fn refused(source: &str, refusal: &Refusal) -> Box<Error> {
+    let error = unusable(source, &refusal.reason);
+    match refusal.remedy.or(refusal.password.then_some(PASSWORD)) {
+        Some(remedy) => error.with_remedy(remedy),
+        None => error,
     }
-    let remedy = "Turn it into PKCS#8: openssl pkcs8 -topk8 -v2 aes-256-cbc -in old.pem -out new.pem.";
-    Err(unusable(source, "its key is encrypted in OpenSSL's old way").with_remedy(remedy))
-}
-
-/// The encrypted key of a PEM text (RFC 7468 section 11), which rustls does not look for.
-fn encrypted_section(octets: &[u8]) -> Option<Vec<u8>> {
-    const BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
-    const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
-    let from = memchr::memmem::find(octets, BEGIN.as_bytes())? + BEGIN.len();
-    let length = memchr::memmem::find(&octets[from..], END.as_bytes())?;
-    let base64: Vec<u8> =
-        octets[from..from + length].iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
-    BASE64_STANDARD.decode(base64).ok()
 }

@@ -1,13 +1,14 @@
 //! The network: names, addresses, sockets, TLS and waiting.
 //!
 //! The only layer that knows the operating system; nothing above it names one.
-//! [`sys`] has the few calls that the standard library and socket2 lack, and [`gssapi`]
-//! those of the system's Kerberos library.
+//! [`sys`] has the few calls that the standard library and socket2 lack, [`gssapi`]
+//! those of the system's Kerberos library, and [`poller`] waits for many descriptors.
 
 mod archive;
 pub mod canceller;
 pub mod certificate;
 pub mod clock;
+pub mod date;
 pub mod gathering;
 #[allow(unsafe_code)]
 pub mod gssapi;
@@ -18,6 +19,9 @@ pub mod local;
 mod pbes;
 pub mod peer;
 pub mod pins;
+#[allow(unsafe_code)]
+pub mod poller;
+pub mod private_key;
 pub mod race;
 pub mod random;
 pub mod refused;

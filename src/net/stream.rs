@@ -7,13 +7,10 @@ use super::tls::{Tls, TlsInfo};
 use super::trust::{Policy, Trust};
 use super::wire_error;
 use crate::error::{Phase, Result};
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// How much is received at a time; a reply is far smaller, and a flood of them
-/// is taken in pieces.
-const INPUT_CHUNK: usize = 4096;
 
 /// A stream over a connected socket.
 #[derive(Debug)]
@@ -22,6 +19,8 @@ pub struct Stream {
     tls: Option<Box<Tls>>,
     input: Input,
     ended: bool,
+    /// As far as is known, the system sends files by itself.
+    sends_files: bool,
     /// An event loop waits on the socket, and may have made it one that never waits.
     lent: bool,
 }
@@ -39,7 +38,7 @@ impl Stream {
     /// A stream in the clear.
     #[must_use]
     pub fn new(socket: Socket) -> Self {
-        Self { socket, tls: None, input: Input::default(), ended: false, lent: false }
+        Self { socket, tls: None, input: Input::default(), ended: false, sends_files: true, lent: false }
     }
 
     /// To be called once when the connection is made.
@@ -94,6 +93,31 @@ impl Stream {
         }
     }
 
+    /// Whether [`Self::write_file`] is to be tried: what TLS protects has to be read.
+    #[must_use]
+    pub fn takes_files(&self) -> bool {
+        self.tls.is_none() && self.sends_files
+    }
+
+    /// Sends up to so many octets of a file from its position on, without reading them
+    /// here; 0 if nothing goes. `None` if that cannot be done, or the file is at its end.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is broken.
+    pub fn write_file(&mut self, file: &File, most: usize) -> Result<Option<usize>> {
+        match self.socket.send_file(file, most) {
+            Ok(Some(count)) => Ok(Some(count)),
+            Ok(None) => {
+                self.sends_files = false;
+                Ok(None)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Some(0)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Some(0)),
+            Err(error) => Err(wire_error(&error, Phase::Idle)),
+        }
+    }
+
     /// Sends what was taken and not sent yet; true if nothing is left.
     ///
     /// # Errors
@@ -139,6 +163,11 @@ impl Stream {
         self.input.clear();
     }
 
+    /// Gives memory back that only a flood of input needed.
+    pub fn shrink(&mut self) {
+        self.input.shrink();
+    }
+
     /// Whether the other side has ended the stream and all input was taken.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -178,7 +207,7 @@ impl Stream {
                 Ok(if some { Received::Something } else { Received::NotYet })
             }
             None => {
-                match receive(socket, input.room(INPUT_CHUNK)) {
+                match receive(socket, input.chunk()) {
                     Ok(0) => *ended = true,
                     Ok(count) => input.add(count),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Received::NotYet),

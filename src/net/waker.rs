@@ -1,16 +1,11 @@
-//! A socket pair by which one thread ends the waiting of another.
+//! What one thread ends the waiting of another by.
 
-use super::sys::{self, Watch};
-use socket2::{Domain, Socket, Type};
+use super::sys::{Bell, Watch};
 use std::io;
-use std::os::fd::AsRawFd;
 
 /// Becomes readable once it is woken, and stays so.
 #[derive(Debug)]
-pub struct Waker {
-    waiting: Socket,
-    waking: Socket,
-}
+pub struct Waker(Bell);
 
 impl Waker {
     /// A waker that nobody has woken yet.
@@ -19,19 +14,17 @@ impl Waker {
     ///
     /// If the process has no descriptors left.
     pub fn new() -> io::Result<Self> {
-        let (waiting, waking) = Socket::pair(Domain::UNIX, Type::STREAM, None)?;
-        Ok(Self { waiting, waking })
+        Bell::new().map(Self)
     }
 
     /// Ends the waiting; harmless when repeated.
     pub fn wake(&self) {
-        // Only fails when the buffer is full of earlier wake-ups.
-        let _ = self.waking.send_with_flags(b"!", sys::send_flags());
+        self.0.ring();
     }
 
     /// What to wait for.
     #[must_use]
     pub fn watch(&self) -> Watch {
-        Watch { socket: self.waiting.as_raw_fd(), read: true, write: false }
+        Watch { socket: self.0.raw(), read: true, write: false }
     }
 }

@@ -30,6 +30,12 @@ impl Outbox {
         &mut self.buffer
     }
 
+    /// Makes room for so many octets, and a little for what is put between and behind
+    /// them: the memory stays, so it is not to be twice as much as needed.
+    pub(super) fn reserve(&mut self, octets: usize) {
+        self.buffer.reserve_exact(octets + octets / 32 + 8);
+    }
+
     /// How much was ever appended since the box was last empty.
     pub(super) fn end(&self) -> usize {
         self.buffer.len()
@@ -48,6 +54,12 @@ impl Outbox {
         if self.sent >= self.buffer.len() {
             self.clear();
         }
+    }
+
+    /// Takes note that so many octets were sent that were never here.
+    pub(super) fn pass(&mut self, count: u64) {
+        debug_assert!(self.buffer.is_empty());
+        self.total += count;
     }
 
     /// All octets sent in the session.

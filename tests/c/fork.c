@@ -179,11 +179,104 @@ static void fork_twice(void)
     CHECK_SAME(SmtpClientRelease(first), 0);
 }
 
+/* A message of the parent's is not the child's to use, and makes nobody wait. */
+static void fork_with_a_message(void)
+{
+    int status = -1;
+    pid_t child;
+    size_t length = 77;
+    SmtpMessage *message = SmtpMessageCreate();
+    CHECK_SAME(SmtpMessageSetText(message, "hello"), 0);
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        SmtpMessage *own = SmtpMessageCreate();
+        SmtpClient *client = new_client();
+        CHECK_SAME(SmtpMessageGetText(message, NULL, 0, &length), SMTP_ERROR_FORKED);
+        CHECK_SAME(SmtpMessageAttachMessage(own, message, NULL), SMTP_ERROR_FORKED);
+        CHECK_SAME(SmtpSendComposed(client, message), SMTP_ERROR_FORKED);
+        CHECK_SAME(SmtpMessageRelease(message), SMTP_ERROR_FORKED);
+        CHECK_SAME(length, 77);
+        CHECK_SAME(SmtpMessageRelease(own), 0);
+        CHECK_SAME(SmtpClientRelease(client), 0);
+        fflush(stdout);
+        _exit(check_failures != 0);
+    }
+    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    CHECK_SAME(status, 0);
+    CHECK_SAME(SmtpMessageGetText(message, NULL, 0, &length), 0);
+    CHECK_SAME(length, 5);
+    CHECK_SAME(SmtpMessageRelease(message), 0);
+}
+
+static void ignore_completion(SmtpClient *client, int32_t result, void *user_data)
+{
+    (void)client;
+    (void)result;
+    (void)user_data;
+}
+
+/* The threads of a reactor and of a pool are the parent's alone. */
+static void fork_with_threads(void)
+{
+    static const struct action script[] = {HELLO, TRANSACTION, TRANSACTION, GOODBYE, EXPECT_END, END};
+    SmtpMessageInfo message = {sizeof(SmtpMessageInfo), 0, SENDER, RECIPIENT, MESSAGE, SMTP_NUL_TERMINATED, NULL};
+    SmtpReactor *reactor = SmtpReactorCreate();
+    SmtpPool *pool = SmtpPoolCreate();
+    SmtpPoolResult result = {0};
+    SmtpClient *attached = new_client();
+    struct server server;
+    int status = -1, before = destroyed;
+    pid_t child;
+    server_start(&server, script);
+    CHECK_SAME(SmtpReactorAttach(reactor, attached, ignore_completion, NULL, NULL), 0);
+    CHECK_SAME(SmtpPoolSetString(pool, SMTP_PROPERTY_HOST, HOST), 0);
+    CHECK_SAME(SmtpPoolSetString(pool, SMTP_PROPERTY_LOCAL_NAME, "client.example"), 0);
+    CHECK_SAME(SmtpPoolSetInteger(pool, SMTP_PROPERTY_PORT, (int64_t)server.port), 0);
+    CHECK_SAME(SmtpPoolSubmit(pool, &message, NULL, NULL, 0, NULL), 0);
+    result.size = sizeof result;
+    CHECK_SAME(SmtpPoolWait(pool, 60000, &result), 0);
+    CHECK_SAME(result.code, 0);
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        static const int32_t expected = SMTP_ERROR_FORKED;
+        SmtpClient *client = new_client();
+        SmtpReactor *own = SmtpReactorCreate();
+        CHECK_SAME(SmtpReactorAttach(reactor, client, ignore_completion, NULL, count_destroy), expected);
+        CHECK_SAME(destroyed, before + 1);
+        CHECK_SAME(SmtpReactorAttach(own, attached, ignore_completion, NULL, NULL), expected);
+        CHECK_SAME(SmtpReactorDetach(attached), expected);
+        CHECK_SAME(SmtpReactorRelease(reactor), expected);
+        CHECK_SAME(SmtpPoolSubmit(pool, &message, NULL, NULL, 60000, NULL), expected);
+        CHECK_SAME(SmtpPoolWait(pool, 60000, &result), expected);
+        CHECK_SAME(SmtpPoolDrain(pool, 0), expected);
+        CHECK_SAME(SmtpPoolAbort(pool), expected);
+        CHECK_SAME(SmtpPoolRelease(pool), expected);
+        CHECK_SAME(SmtpReactorAttach(own, client, ignore_completion, NULL, NULL), 0);
+        CHECK_SAME(SmtpReactorRelease(own), 0);
+        CHECK_SAME(SmtpClientRelease(client), 0);
+        fflush(stdout);
+        _exit(check_failures != 0);
+    }
+    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    CHECK_SAME(status, 0);
+    CHECK_SAME(SmtpPoolSubmit(pool, &message, NULL, NULL, 0, NULL), 0);
+    CHECK_SAME(SmtpPoolWait(pool, 60000, &result), 0);
+    CHECK_SAME(result.code, 0);
+    CHECK_SAME(SmtpPoolRelease(pool), 0);
+    CHECK_SAME(SmtpReactorRelease(reactor), 0);
+    CHECK_SAME(SmtpClientRelease(attached), 0);
+    CHECK(server_finish(&server));
+}
+
 int main(void)
 {
     check_begin();
+    RUN(fork_with_threads);
     RUN(fork_in_a_session);
     RUN(fork_while_pending);
     RUN(fork_twice);
+    RUN(fork_with_a_message);
     return check_end();
 }

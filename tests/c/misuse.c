@@ -36,6 +36,23 @@ static void count_destroy(void *user_data)
     destroyed++;
 }
 
+static void ignore_completion(SmtpClient *client, int32_t result, void *user_data)
+{
+    (void)client;
+    (void)result;
+    (void)user_data;
+}
+
+static void ignore_result(SmtpPool *pool, const SmtpPoolResult *result, void *user_data)
+{
+    (void)pool;
+    (void)result;
+    (void)user_data;
+}
+
+/* A live one, so that it is the client's handle that is refused. */
+static SmtpReactor *reactor;
+
 static int asked;
 
 static int64_t count_asked(void *buffer, size_t capacity, void *user_data)
@@ -69,6 +86,7 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(SmtpSendMessage(bad, SENDER, RECIPIENT, MESSAGE, SMTP_NUL_TERMINATED), expected);
     CHECK_SAME(SmtpSendFile(bad, SENDER, RECIPIENT, "/dev/null"), expected);
     CHECK_SAME(SmtpSendStream(bad, SENDER, RECIPIENT, SMTP_SIZE_UNKNOWN, count_asked, NULL), expected);
+    CHECK_SAME(SmtpSendBatch(bad, NULL), expected);
     CHECK_SAME(SmtpCreateMessage(bad, SENDER, 0), expected);
     CHECK_SAME(SmtpAddRecipient(bad, RECIPIENT), expected);
     CHECK_SAME(SmtpWrite(bad, MESSAGE, SMTP_NUL_TERMINATED), expected);
@@ -105,6 +123,9 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(destroyed, before + 2);
     CHECK_SAME(SmtpRegisterTokenProvider(bad, no_token, NULL, count_destroy), expected);
     CHECK_SAME(destroyed, before + 3);
+    CHECK_SAME(SmtpReactorAttach(reactor, bad, ignore_completion, NULL, count_destroy), expected);
+    CHECK_SAME(destroyed, before + 4);
+    CHECK_SAME(SmtpReactorDetach(bad), expected);
     CHECK_SAME(SmtpGetPollInfo(bad, &poll_info), expected);
     CHECK_SAME(SmtpProcess(bad), expected);
     CHECK_SAME(SmtpGetTransferStatus(bad, &status), expected);
@@ -121,6 +142,7 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(SmtpSetTimeout(bad, 1000), expected);
     CHECK_SAME(SmtpGetDeliveryOptions(bad), expected);
     CHECK_SAME(SmtpSetDeliveryOptions(bad, 0), expected);
+    CHECK_SAME(SmtpSendComposed(bad, NULL), expected);
     CHECK_SAME(SmtpGetLastError(NULL), expected);
     CHECK_TEXT(buffer, "untouched");
     CHECK_SAME(length, 77);
@@ -142,6 +164,128 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(SmtpCopyLastErrorString(bad, buffer, sizeof buffer, &length), SMTP_ERROR_BUFFER_TOO_SMALL);
     CHECK_SAME(strlen(buffer), sizeof buffer - 1);
     CHECK_SAME(length, strlen(SmtpGetLastErrorString(bad)));
+}
+
+static int32_t count_rewinds(void *user_data)
+{
+    (void)user_data;
+    asked++;
+    return 0;
+}
+
+static int32_t count_writes(const void *data, size_t length, void *user_data)
+{
+    (void)data;
+    (void)length;
+    (void)user_data;
+    asked++;
+    return 0;
+}
+
+/* As above for messages. */
+static void every_message_function(SmtpMessage *bad)
+{
+    static const int32_t expected = SMTP_ERROR_INVALID_HANDLE;
+    char buffer[16] = "untouched";
+    size_t length = 77, count = 77;
+    uint64_t size = 77;
+    int64_t value = 77;
+    SmtpMessagePart part = {sizeof(SmtpMessagePart), 77, 77, 77, 77}, part_before = part;
+    SmtpFinding finding = {sizeof(SmtpFinding), 77, 77, 77, 77, 77};
+    SmtpMessage *live = SmtpMessageCreate();
+    SmtpClient *client = new_client();
+    int before = destroyed, asked_before = asked;
+
+    CHECK_SAME(SmtpMessageClear(bad), expected);
+    CHECK_SAME(SmtpMessageCompose(bad, SENDER, RECIPIENT, NULL, NULL, "x", "y", NULL), expected);
+    CHECK_SAME(SmtpMessageSetText(bad, "x"), expected);
+    CHECK_SAME(SmtpMessageSetHtml(bad, "x"), expected);
+    CHECK_SAME(SmtpMessageSetCalendar(bad, "x", NULL), expected);
+    CHECK_SAME(SmtpMessageGetText(bad, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageGetHtml(bad, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageSetInteger(bad, SMTP_MESSAGE_PRIORITY, 1), expected);
+    CHECK_SAME(SmtpMessageGetInteger(bad, SMTP_MESSAGE_PRIORITY, &value), expected);
+    CHECK_SAME(SmtpMessageSetUnsubscribe(bad, SENDER, NULL, 0), expected);
+    CHECK_SAME(SmtpMessageSetReadReceipt(bad, SENDER), expected);
+    CHECK_SAME(SmtpMessageSetHeader(bad, "X", "y"), expected);
+    CHECK_SAME(SmtpMessageAddHeader(bad, "X", "y"), expected);
+    CHECK_SAME(SmtpMessageGetHeader(bad, "X", 0, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageGetHeaderCount(bad, &count), expected);
+    CHECK_SAME(SmtpMessageGetHeaderName(bad, 0, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageGetHeaderValue(bad, 0, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageSetHeaderValue(bad, 0, "x"), expected);
+    CHECK_SAME(SmtpMessageRemoveHeader(bad, "X"), expected);
+    CHECK_SAME(SmtpMessageRemoveHeaderAt(bad, 0), expected);
+    CHECK_SAME(SmtpMessageAttach(bad, "x", NULL, NULL, "y", 1), expected);
+    CHECK_SAME(SmtpMessageAttachFile(bad, "/dev/null", NULL, NULL, NULL), expected);
+    CHECK_SAME(SmtpMessageAttachReader(bad, "x", NULL, NULL, 0, count_asked, count_rewinds, NULL, count_destroy),
+               expected);
+    CHECK_SAME(destroyed, before + 1);
+    CHECK_SAME(SmtpMessageAttachMessage(bad, live, NULL), expected);
+    CHECK_SAME(SmtpMessageAttachMessage(live, bad, NULL), expected);
+    CHECK_SAME(SmtpMessageGetPartCount(bad, &count), expected);
+    CHECK_SAME(SmtpMessageGetPart(bad, 0, &part), expected);
+    CHECK_SAME(SmtpMessageGetPartString(bad, 0, SMTP_PART_TEXT_TYPE, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageGetPartContent(bad, 0, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageSavePart(bad, 0, "/dev/null"), expected);
+    CHECK_SAME(SmtpMessageLoad(bad, MESSAGE, SMTP_NUL_TERMINATED), expected);
+    CHECK_SAME(SmtpMessageLoadFile(bad, "/dev/null"), expected);
+    CHECK_SAME(SmtpMessageLoadStream(bad, count_asked, NULL), expected);
+    CHECK_SAME(SmtpMessageGetSize(bad, 0, &size), expected);
+    CHECK_SAME(SmtpMessageExport(bad, 0, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageExportFile(bad, 0, "/dev/null"), expected);
+    CHECK_SAME(SmtpMessageExportStream(bad, 0, count_writes, NULL), expected);
+    CHECK_SAME(SmtpMessageCheck(bad, 0, &count), expected);
+    CHECK_SAME(SmtpMessageGetFinding(bad, 0, &finding), expected);
+    CHECK_SAME(SmtpMessageGetFindingString(bad, 0, SMTP_FINDING_TEXT_WHAT, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageGetFindings(bad, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageAddSignature(bad, "a.example", "s", "/no/such/key", NULL, NULL), expected);
+    CHECK_SAME(SmtpMessageClearSignatures(bad), expected);
+    CHECK_SAME(finding.code, 77);
+    CHECK_SAME(SmtpSendComposed(client, bad), expected);
+    CHECK_SAME(asked, asked_before);
+    CHECK_TEXT(buffer, "untouched");
+    CHECK(length == 77 && count == 77 && size == 77 && value == 77);
+    CHECK(memcmp(&part, &part_before, sizeof part) == 0);
+    CHECK_SAME(SmtpMessageRelease(live), 0);
+    CHECK_SAME(SmtpClientRelease(client), 0);
+    if (bad != NULL) {
+        CHECK_SAME(SmtpMessageRelease(bad), expected);
+    }
+}
+
+static void bad_messages(void)
+{
+    SmtpMessage *live = SmtpMessageCreate(), *stale = SmtpMessageCreate(), *reused;
+    SmtpClient *client = new_client();
+    uintptr_t token = (uintptr_t)live;
+    char local[64];
+    size_t length = 0;
+    unsigned bit;
+    int i;
+
+    every_message_function(NULL);
+    CHECK_SAME(SmtpMessageRelease(NULL), 0);
+    CHECK_SAME(SmtpMessageRelease(stale), 0);
+    every_message_function(stale);
+    reused = SmtpMessageCreate();
+    CHECK(reused != stale);
+    every_message_function(stale);
+    CHECK_SAME(SmtpMessageRelease(reused), 0);
+    memset(local, 0, sizeof local);
+    for (i = 0; i < (int)sizeof local; i++) {
+        every_message_function((SmtpMessage *)(void *)(local + i));
+    }
+    /* A client is no message, nor any other damage to a single bit. */
+    every_message_function((SmtpMessage *)(void *)client);
+    for (bit = 0; bit < sizeof token * 8; bit++) {
+        every_message_function((SmtpMessage *)(token ^ (uintptr_t)1 << bit));
+    }
+    CHECK_SAME(SmtpMessageSetText(live, "still alive"), 0);
+    CHECK_SAME(SmtpMessageGetText(live, NULL, 0, &length), 0);
+    CHECK_SAME(length, strlen("still alive"));
+    CHECK_SAME(SmtpMessageRelease(live), 0);
+    CHECK_SAME(SmtpClientRelease(client), 0);
 }
 
 static SmtpClient *as_handle(uintptr_t number)
@@ -202,6 +346,140 @@ static void bad_handles(void)
     CHECK_SAME(SmtpGetLastError(live), 0);
     CHECK_SAME(SmtpClientRelease(live), 0);
     free(heap);
+}
+
+/* Checks and signatures, which need no connection. */
+static void checks_and_signatures(void)
+{
+    static const char message[] = "From: a@a.example\nX\n\ntext";
+    SmtpMessage *composed = SmtpMessageCreate();
+    SmtpFinding finding = {8, 77, 77, 77, 77, 77};
+    char buffer[4096], small[4] = "abc";
+    size_t length = 77, count = 77;
+
+    CHECK_SAME(SmtpCheckMessage(NULL, 5, 0, buffer, sizeof buffer, &length), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpCheckMessage(message, 5, 0, NULL, 9, &length), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpCheckMessage(NULL, 0, 0, NULL, 0, NULL), SMTP_ERROR_BUFFER_TOO_SMALL);
+    CHECK_SAME(SmtpCheckFile(NULL, 0, buffer, sizeof buffer, &length), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpCheckFile("/no/such/file", 0, buffer, sizeof buffer, &length), SMTP_ERROR_FILE);
+    CHECK_SAME(length, 77);
+    CHECK_SAME(SmtpCheckMessage(message, SMTP_NUL_TERMINATED, 0, small, sizeof small, &length),
+               SMTP_ERROR_BUFFER_TOO_SMALL);
+    CHECK_TEXT(small, "{\"e");
+    CHECK(length > 100);
+    CHECK_SAME(SmtpCheckMessage(message, SMTP_NUL_TERMINATED, 0, buffer, sizeof buffer, &length), 0);
+    CHECK_SAME(strlen(buffer), length);
+    CHECK(strstr(buffer, "\"HEADER_LINE\"") != NULL);
+
+    CHECK_SAME(SmtpSignMessage(message, 5, NULL, "s", "k", NULL, NULL, buffer, sizeof buffer, &length),
+               SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpSignMessage(message, 5, "a.example", NULL, "k", NULL, NULL, buffer, sizeof buffer, &length),
+               SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpSignMessage(message, 5, "a.example", "s", NULL, NULL, NULL, buffer, sizeof buffer, &length),
+               SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpSignMessage(message, 5, "a b", "s", "k", NULL, NULL, buffer, sizeof buffer, &length),
+               SMTP_ERROR_DKIM_SETTING);
+    CHECK_SAME(SmtpSignMessage(message, 5, "a.example", "s", "/no/such/key", NULL, NULL, buffer, sizeof buffer, &length),
+               SMTP_ERROR_DKIM_KEY);
+    CHECK_SAME(SmtpSignMessage(message, 5, "a.example", "s", "-----BEGIN NOTHING-----", NULL, NULL, buffer,
+                               sizeof buffer, &length), SMTP_ERROR_DKIM_KEY);
+    CHECK_SAME(SmtpSignFile(NULL, "a.example", "s", "k", NULL, NULL, buffer, sizeof buffer, &length),
+               SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpMessageAddSignature(composed, "a.example", "s", "/dev/null", NULL, "c=odd"),
+               SMTP_ERROR_DKIM_SETTING);
+    CHECK_SAME(SmtpMessageAddSignature(composed, "a.example", "s", "/dev/null", NULL, NULL), SMTP_ERROR_DKIM_KEY);
+    CHECK_SAME(SmtpMessageClearSignatures(composed), 0);
+
+    CHECK_SAME(SmtpMessageGetFinding(composed, 0, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpMessageGetFinding(composed, 0, &finding), SMTP_ERROR_INVALID_PARAMETER);
+    finding.size = sizeof finding;
+    CHECK_SAME(SmtpMessageGetFinding(composed, 0, &finding), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(finding.code, 77);
+    CHECK_SAME(SmtpMessageCompose(composed, SENDER, RECIPIENT, NULL, NULL, "x", "", NULL), 0);
+    CHECK_SAME(SmtpMessageCheck(composed, 1, NULL), 0);
+    CHECK_SAME(SmtpMessageCheck(composed, 1, &count), 0);
+    CHECK_SAME(count, 2);
+    CHECK_SAME(SmtpMessageGetFinding(composed, 1, &finding), 0);
+    CHECK_SAME(finding.code, SMTP_CHECK_OVERSIZE);
+    CHECK_SAME(finding.severity, SMTP_SEVERITY_ERROR);
+    CHECK_SAME(SmtpMessageGetFindingString(composed, 1, SMTP_FINDING_TEXT_NAME, buffer, sizeof buffer, NULL), 0);
+    CHECK_TEXT(buffer, "OVERSIZE");
+    CHECK_SAME(SmtpMessageGetFindingString(composed, 1, 99, buffer, sizeof buffer, NULL), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(SmtpMessageGetFindingString(composed, 2, 1, buffer, sizeof buffer, NULL), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(SmtpMessageRelease(composed), 0);
+}
+
+/* The same for what takes a pool. */
+static void every_function_of_a_pool(SmtpPool *bad)
+{
+    static const int32_t expected = SMTP_ERROR_INVALID_HANDLE;
+    SmtpMessageInfo message = {sizeof(SmtpMessageInfo), 0, SENDER, RECIPIENT, MESSAGE, SMTP_NUL_TERMINATED, NULL};
+    SmtpPoolStatistics statistics;
+    SmtpPoolResult result;
+    char buffer[16] = "untouched";
+    size_t length = 77;
+    int64_t value = 77;
+    uint64_t id = 77;
+    int before = destroyed;
+
+    memset(&statistics, 77, sizeof statistics);
+    statistics.size = sizeof statistics;
+    memset(&result, 77, sizeof result);
+    result.size = sizeof result;
+    CHECK_SAME(SmtpPoolSetString(bad, SMTP_PROPERTY_HOST, "x.example"), expected);
+    CHECK_SAME(SmtpPoolSetInteger(bad, SMTP_POOL_CONNECTIONS, 1), expected);
+    CHECK_SAME(SmtpPoolGetString(bad, SMTP_PROPERTY_HOST, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpPoolGetInteger(bad, SMTP_POOL_CONNECTIONS, &value), expected);
+    CHECK_SAME(SmtpPoolSetCallback(bad, ignore_result, NULL, count_destroy), expected);
+    CHECK_SAME(destroyed, before + 1);
+    CHECK_SAME(SmtpPoolSubmit(bad, &message, NULL, NULL, 0, &id), expected);
+    CHECK_SAME(SmtpPoolWait(bad, 0, &result), expected);
+    CHECK_SAME(SmtpPoolGetResultString(bad, 1, SMTP_POOL_TEXT_REPLY, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpPoolDrain(bad, 0), expected);
+    CHECK_SAME(SmtpPoolAbort(bad), expected);
+    CHECK_SAME(SmtpPoolGetStatistics(bad, &statistics), expected);
+    CHECK_SAME(SmtpPoolRelease(bad), bad == NULL ? 0 : expected);
+    CHECK_TEXT(buffer, "untouched");
+    CHECK_SAME(length, 77);
+    CHECK_SAME(value, 77);
+    CHECK_SAME((int)id, 77);
+    CHECK_SAME(result.attempts, 0x4D4D4D4D);
+    CHECK_SAME(statistics.reserved, 0x4D4D4D4D);
+}
+
+static void bad_handles_of_other_types(void)
+{
+    SmtpClient *client = new_client();
+    SmtpPool *pool = SmtpPoolCreate(), *stale = SmtpPoolCreate();
+    SmtpReactor *other = SmtpReactorCreate();
+    SmtpPoolResult result = {0};
+    int before = destroyed;
+
+    CHECK(pool != NULL && stale != NULL && other != NULL);
+    CHECK_SAME(SmtpPoolRelease(stale), 0);
+    every_function_of_a_pool(NULL);
+    every_function_of_a_pool(stale);
+    every_function_of_a_pool((SmtpPool *)client);
+    every_function_of_a_pool((SmtpPool *)other);
+    CHECK_SAME(SmtpPoolSubmit(pool, NULL, NULL, NULL, 0, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpPoolWait(pool, 0, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpPoolWait(pool, 0, &result), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(SmtpPoolGetStatistics(pool, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpPoolGetInteger(pool, SMTP_POOL_RATE, NULL), SMTP_ERROR_NULL_POINTER);
+    result.size = sizeof result;
+    CHECK_SAME(SmtpPoolWait(pool, 0, &result), SMTP_PENDING);
+
+    CHECK_SAME(SmtpReactorRelease(NULL), 0);
+    CHECK_SAME(SmtpReactorRelease((SmtpReactor *)pool), SMTP_ERROR_INVALID_HANDLE);
+    CHECK_SAME(SmtpReactorAttach((SmtpReactor *)client, client, ignore_completion, NULL, count_destroy),
+               SMTP_ERROR_INVALID_HANDLE);
+    CHECK_SAME(SmtpReactorAttach(other, client, NULL, NULL, count_destroy), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(destroyed, before + 4);
+    CHECK_SAME(SmtpReactorRelease(other), 0);
+    CHECK_SAME(SmtpReactorRelease(other), SMTP_ERROR_INVALID_HANDLE);
+    CHECK_SAME(SmtpReactorAttach(other, client, ignore_completion, NULL, count_destroy), SMTP_ERROR_INVALID_HANDLE);
+    CHECK_SAME(SmtpPoolRelease(pool), 0);
+    CHECK_SAME(SmtpClientRelease(client), 0);
 }
 
 static void wrong_order(void)
@@ -1020,7 +1298,12 @@ static void last_errors(void)
 int main(void)
 {
     check_begin();
+    reactor = SmtpReactorCreate();
+    CHECK(reactor != NULL);
     RUN(bad_handles);
+    RUN(bad_handles_of_other_types);
+    RUN(bad_messages);
+    RUN(checks_and_signatures);
     RUN(wrong_order);
     RUN(misuse_of_a_session);
     RUN(injected_login);
@@ -1029,5 +1312,6 @@ int main(void)
     RUN(refused_recipients);
     RUN(bad_hosts);
     RUN(last_errors);
+    CHECK_SAME(SmtpReactorRelease(reactor), 0);
     return check_end();
 }

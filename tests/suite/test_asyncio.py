@@ -209,6 +209,37 @@ def test_real_servers(servers, name):
             assert server.stored(f"loop-{name}-{number}-{message}")
 
 
+def test_batches_and_composed_messages(servers):
+    server = servers("mail_server")
+
+    async def work(client, number):
+        client.tls_mode = smtpclient.TLS_NONE
+        await client.connect(server.host, server.ports["plain"])
+        batch = [
+            ("bob@example.test", "alice@example.test", f"X-Mark: batch-{number}-{index}\r\nSubject: x\r\n\r\nx\r\n")
+            for index in range(5)
+        ]
+        results = await client.send_batch(batch)
+        assert [result.outcome for result in results] == [smtpclient.OUTCOME_ACCEPTED] * 5
+        message = smtpclient.Message()
+        message.compose("bob@example.test", "alice@example.test", "Composed", "Good day")
+        message["X-Mark"] = f"composed-{number}"
+        await client.send_composed(message)
+        assert client.outcome == smtpclient.OUTCOME_ACCEPTED
+
+    run(send_all(20, 20, server, work))
+    for number in range(20):
+        assert server.stored(f"composed-{number}")
+        for index in range(5):
+            assert server.stored(f"batch-{number}-{index}")
+
+    async def unconnected():
+        with pytest.raises(CallerError):
+            await new_client().send_batch([("a@x.example", "b@y.example", b"x")])
+
+    run(unconnected())
+
+
 STALLED = ("stall",)
 # The phase, what the server does before it falls silent, and what became of the message.
 PHASES = {

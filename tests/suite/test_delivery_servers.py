@@ -142,9 +142,9 @@ def test_strict_line_ends(servers, name):
 # CHUNKING
 
 
-@pytest.mark.parametrize("way", ["memory", "stream", "steps"])
+@pytest.mark.parametrize("way", ["memory", "file", "stream", "steps"])
 @pytest.mark.parametrize("name", ["postfix", "dovecot-submission", "exim-gsasl"])
-def test_chunks(servers, name, way):
+def test_chunks(servers, name, way, tmp_path):
     server = servers(name)
     envelope = (f"bob@{server.domain}", f"alice@{server.domain}")
     expected = {}
@@ -158,6 +158,10 @@ def test_chunks(servers, name, way):
             expected[mark] = (kind, compose(b"one\r\ntwo\r\n.\r\nthree\r\n.\r\n", mark) if kind == "bare" else message)
             if way == "memory":
                 client.send_message(*envelope, message)
+            elif way == "file":
+                path = tmp_path / kind
+                path.write_bytes(message)
+                client.send_file(*envelope, path)
             elif way == "stream":
                 client.send_stream(*envelope, (message[at : at + 777] for at in range(0, len(message), 777)))
             else:
@@ -170,10 +174,40 @@ def test_chunks(servers, name, way):
         client.on_event(None)
     chunks = [line.split() for line in commands if line.startswith("BDAT")]
     assert not any(line == "DATA" for line in commands)
-    assert len([chunk for chunk in chunks if chunk[-1] == "LAST"]) == len(bodies) < len(chunks)
+    assert len([chunk for chunk in chunks if chunk[-1] == "LAST"]) == len(bodies)
+    # One where the size is known before it is sent.
+    assert (len(chunks) == len(bodies)) == (way in ("memory", "file"))
     assert all(int(chunk[1]) > 0 for chunk in chunks)
     for mark, (kind, message) in expected.items():
         assert server.stored(mark) == server.expected(message), kind
+
+
+def test_a_chunk_that_goes_out_with_its_envelope(servers, tmp_path):
+    server = servers("postfix")
+    sender, alice, reject = (f"{local}@{server.domain}" for local in ("bob", "alice", "reject"))
+    with open_client(server, "plain", chunking=smtpclient.CHUNKING_ALWAYS) as client:
+        marks_of = {}
+        for recipients in ([alice], [reject, alice], [reject], [alice]):
+            mark = next(marks)
+            message = compose(BODIES["dots"], mark)
+            if alice in recipients:
+                marks_of[mark] = message
+                client.send_message(sender, recipients, message)
+                assert client.outcome == smtpclient.OUTCOME_ACCEPTED
+                assert client.recipients_refused == len(recipients) - 1
+            else:
+                with pytest.raises(smtpclient.ServerError) as refused:
+                    client.send_message(sender, recipients, message)
+                assert refused.value.name == "SMTP_ERROR_RECIPIENTS_REJECTED"
+                assert client.outcome == smtpclient.OUTCOME_REJECTED_PERMANENT
+        # Long enough to go from the file to the socket without being read.
+        mark = next(marks)
+        marks_of[mark] = compose(BODIES["chunks"], mark)
+        path = tmp_path / "long"
+        path.write_bytes(marks_of[mark])
+        client.send_file(sender, alice, path)
+    for mark, message in marks_of.items():
+        assert server.stored(mark) == server.expected(message)
 
 
 def test_chunks_where_they_are_not_offered(servers):

@@ -100,11 +100,28 @@ C_TYPES = {
     "struct SmtpTransferStatus *": ctypes.POINTER(_library.SmtpTransferStatus),
     "const struct SmtpMessageInfo *": ctypes.POINTER(_library.SmtpMessageInfo),
     "const struct SmtpServerInfo *": ctypes.POINTER(_library.SmtpServerInfo),
+    "struct SmtpReactor *": ctypes.c_void_p,
+    "struct SmtpPool *": ctypes.c_void_p,
+    "const struct SmtpPool *": ctypes.c_void_p,
+    "struct SmtpPoolResult *": ctypes.POINTER(_library.SmtpPoolResult),
+    "const struct SmtpPoolResult *": ctypes.POINTER(_library.SmtpPoolResult),
+    "struct SmtpPoolStatistics *": ctypes.POINTER(_library.SmtpPoolStatistics),
+    "SmtpCompletionCallback": _library.SmtpCompletionCallback,
+    "SmtpPoolCallback": _library.SmtpPoolCallback,
     "SmtpTraceCallback": _library.SmtpTraceCallback,
     "SmtpTokenCallback": _library.SmtpTokenCallback,
     "SmtpEventCallback": _library.SmtpEventCallback,
     "SmtpDestroyCallback": _library.SmtpDestroyCallback,
     "SmtpReadCallback": _library.SmtpReadCallback,
+    "SmtpRewindCallback": _library.SmtpRewindCallback,
+    "SmtpWriteCallback": _library.SmtpWriteCallback,
+    "struct SmtpMessage *": ctypes.c_void_p,
+    "struct SmtpBatch *": ctypes.c_void_p,
+    "const struct SmtpBatch *": ctypes.c_void_p,
+    "struct SmtpBatchResult *": ctypes.POINTER(_library.SmtpBatchResult),
+    "const struct SmtpMessage *": ctypes.c_void_p,
+    "struct SmtpMessagePart *": ctypes.POINTER(_library.SmtpMessagePart),
+    "struct SmtpFinding *": ctypes.POINTER(_library.SmtpFinding),
 }
 
 
@@ -135,7 +152,7 @@ def test_every_function_of_the_header_is_declared_with_its_types():
 
 def test_callback_types_are_those_of_the_header():
     found = re.findall(r"typedef (\w+) \(\*(\w+)\)\(([^)]*)\);", HEADER)
-    assert len(found) == 5
+    assert len(found) == 9
     for result, name, arguments in found:
         prototype = getattr(_library, name)
         assert prototype._restype_ is c_type(result)
@@ -143,6 +160,7 @@ def test_callback_types_are_those_of_the_header():
 
 
 STRUCTURES = ["SmtpEvent", "SmtpPollInfo", "SmtpRecipient", "SmtpTraceRecord", "SmtpTransferStatus", "SmtpMessageInfo", "SmtpServerInfo"]
+STRUCTURES += ["SmtpPoolResult", "SmtpPoolStatistics"]
 
 
 @pytest.mark.parametrize("name", STRUCTURES)

@@ -243,7 +243,7 @@ impl Conversation {
                     self.session.handle_flushed();
                     self.read();
                 }
-                Want::Tls | Want::Rewind | Want::Renew => unreachable!("not asked for"),
+                Want::Tls | Want::Rewind | Want::Renew | Want::Next | Want::Gather => unreachable!("not asked for"),
             }
         }
     }

@@ -19,6 +19,9 @@ command -v valgrind >/dev/null || install_packages valgrind || echo "note: valgr
 command -v openssl >/dev/null || install_packages openssl || echo "note: openssl is missing, tests with real servers will be skipped"
 echo '#include <uv.h>' | "${CC:-cc}" -E -x c - >/dev/null 2>&1 || install_packages libuv1-dev ||
     echo "note: libuv is missing, its test will be skipped"
+PATH="$PATH:/usr/sbin" command -v opendkim >/dev/null || install_packages opendkim ||
+    echo "note: opendkim is missing, tests with it will be skipped"
+command -v redis-server >/dev/null || install_packages redis-server || echo "note: redis-server is missing, the test of the Celery worker will be skipped"
 for proxy in microsocks tinyproxy danted:dante-server; do
     # A daemon may be where only root's path leads.
     PATH="$PATH:/usr/sbin" command -v "${proxy%:*}" >/dev/null || install_packages "${proxy#*:}" ||

@@ -6,13 +6,17 @@ import asyncio
 import os
 import socket
 import sys
+from email.message import EmailMessage
 from functools import partial
 from types import TracebackType
 from typing import Callable, Iterable, List, NoReturn, Optional, Tuple, Type, TypeVar, Union
 
 from . import _tables
-from ._client import Client, Message, Source
+from ._batch import Batch, BatchMessage, BatchResult, as_batch
+from ._client import Client, Content, Source
 from ._errors import SmtpError
+from ._library import library
+from ._message import Message
 
 T = TypeVar("T")
 
@@ -165,10 +169,28 @@ class AsyncClient(Client):
         await self._operate(partial(super().authenticate, user, password))
 
     async def send_message(  # type: ignore[override]
-        self, sender: str, recipients: Union[str, Iterable[str]], message: Message
+        self, sender: str, recipients: Union[str, Iterable[str]], message: Union[Content, EmailMessage]
     ) -> None:
         """As ``Client.send_message``; octets are copied."""
         await self._operate_message(partial(super().send_message, sender, recipients, message))
+
+    async def send_composed(  # type: ignore[override]
+        self, message: Union[Message, EmailMessage]
+    ) -> None:
+        """As ``Client.send_composed``; what is attached is read by the loop's thread."""
+        await self._operate_message(partial(super().send_composed, message))
+
+    async def send_batch(  # type: ignore[override]
+        self, messages: Union[Batch, Iterable[BatchMessage]]
+    ) -> List[BatchResult]:
+        """As ``Client.send_batch``. Of a batch that is cancelled, its results tell what became of each message."""
+        batch = as_batch(messages)
+        try:
+            await self._operate(lambda: self._finish(library.SmtpSendBatch(self._handle, batch._handle)))
+        except SmtpError:
+            if not any(message.error is not None for message in batch.results()):
+                raise
+        return batch.results()
 
     async def send_file(  # type: ignore[override]
         self, sender: str, recipients: Union[str, Iterable[str]], path: Union[str, os.PathLike[str]]
@@ -186,7 +208,7 @@ class AsyncClient(Client):
         self,
         sender: str,
         recipients: Union[str, Iterable[str]],
-        message: Union[Message, os.PathLike[str]],
+        message: Union[Content, os.PathLike[str]],
         host: Optional[str] = None,
         port: int = 0,
         user: Optional[str] = None,
@@ -206,7 +228,7 @@ class AsyncClient(Client):
         """As ``Client.add_recipient``."""
         await self._operate_message(partial(super().add_recipient, address))
 
-    async def write(self, content: Message) -> None:  # type: ignore[override]
+    async def write(self, content: Content) -> None:  # type: ignore[override]
         """As ``Client.write``; octets are copied."""
         await self._operate_message(partial(super().write, content))
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
+import email.policy
+import email.utils
 import itertools
 import math
 import os
@@ -10,6 +13,7 @@ import signal
 import socket
 import threading
 import weakref
+from email.message import EmailMessage
 from types import TracebackType
 from typing import (
     TYPE_CHECKING,
@@ -27,6 +31,7 @@ from typing import (
 )
 
 from . import _tables
+from ._batch import Batch, BatchMessage, BatchResult, as_batch
 from ._errors import CODES, ArgumentError, SmtpError, make_error, refuse
 from ._library import (
     SmtpDestroyCallback,
@@ -42,6 +47,7 @@ from ._library import (
     SmtpTransferStatus,
     library,
 )
+from ._message import Message, pop_raised
 from ._properties import (
     _Data,
     _Flag,
@@ -73,6 +79,7 @@ ALL_EVENTS = (
     | _tables.EVENT_REPLY
     | _tables.EVENT_ERROR
     | _tables.EVENT_RECIPIENT
+    | _tables.EVENT_MESSAGE
 )
 
 _MOST_MILLISECONDS = (1 << 31) - 1
@@ -106,6 +113,10 @@ class Event(NamedTuple):
     recipient_state: int = 0
     #: For EVENT_RECIPIENT, the text of the reply, its lines joined by line feeds; else empty.
     reply: str = ""
+    #: For EVENT_MESSAGE, the number of the message in its batch, from 0; else 0.
+    message: int = 0
+    #: For EVENT_MESSAGE, one of the OUTCOME_ constants; else 0.
+    outcome: int = 0
 
 
 class TraceRecord(NamedTuple):
@@ -190,7 +201,7 @@ EventCallback = Callable[[Event], Optional[bool]]
 TokenCallback = Callable[[bool], str]
 TraceCallback = Callable[[TraceRecord], Optional[bool]]
 Piece = Union[bytes, bytearray, memoryview]
-Message = Union[Piece, str]
+Content = Union[Piece, str]
 Source = Union["BinaryFile", Iterable[Piece]]
 
 
@@ -244,6 +255,8 @@ def _deliver(event_pointer: Any, number: Optional[int]) -> int:
             event.recipient,
             event.recipient_state,
             reply,
+            event.message,
+            event.outcome,
         )
         return 1 if registration.callback(told) else 0
 
@@ -327,7 +340,7 @@ def _join_recipients(recipients: Union[str, Iterable[str]]) -> bytes:
     return encode("recipients", ",".join(items))
 
 
-def _view(message: Message) -> Tuple[Any, int]:
+def _view(message: Content) -> Tuple[Any, int]:
     """Something that ctypes passes as the address of the message's octets, and their number."""
     if isinstance(message, str):
         try:
@@ -344,6 +357,24 @@ def _view(message: Message) -> Tuple[Any, int]:
         # Also keeps a bytearray from being resized during the call.
         return ((ctypes.c_char * length).from_buffer(message) if length else None), length
     raise TypeError(f"message must be bytes, bytearray, memoryview or str, not {type(message).__name__}")
+
+
+def _for_smtp(message: EmailMessage) -> Any:
+    """A policy for the wire: UTF-8 only where an address cannot do without."""
+    fields = ("from", "sender", "reply-to", "to", "cc", "bcc")
+    texts = [str(value) for name in fields for value in message.get_all(name, [])]
+    addresses = [address for _, address in email.utils.getaddresses(texts)]
+    return email.policy.SMTPUTF8 if any(not address.isascii() for address in addresses) else email.policy.SMTP
+
+
+def _email_octets(message: EmailMessage) -> bytes:
+    policy = _for_smtp(message)
+    if "Bcc" in message or "Resent-Bcc" in message:
+        # Only the header is copied; what is attached may be large.
+        message = copy.copy(message)
+        message._headers = list(message._headers)  # type: ignore[attr-defined]
+        del message["Bcc"], message["Resent-Bcc"]
+    return message.as_bytes(policy=policy)
 
 
 class _Signals:
@@ -703,6 +734,9 @@ class Client:
     error_attempts = _ReadOnlyText()
     time_proxy = _ReadOnlyInteger()
     blocking = _Flag()
+    batch_messages = _Integer()
+    batch_octets = _Integer()
+    batch_mode = _ReadOnlyInteger()
 
     def connect(
         self, host: Optional[str] = None, port: int = 0, timeout: Optional[float] = 0, options: int = 0
@@ -803,20 +837,35 @@ class Client:
             )
         )
 
-    def send_message(self, sender: str, recipients: Union[str, Iterable[str]], message: Message) -> bool:
+    def send_message(
+        self, sender: str, recipients: Union[str, Iterable[str]], message: Union[Content, EmailMessage]
+    ) -> bool:
         """Sends a finished message: header, empty line and body.
 
         The recipients are one text, separated by commas, or an iterable with one
         recipient in each item. A refused recipient does not stop the message: see
         ``recipients_refused`` and ``refused_recipients``. A message of type str is
-        sent as UTF-8; octets are read in place and must not be changed meanwhile.
+        sent as UTF-8; octets are read in place and must not be changed meanwhile. An
+        EmailMessage is sent without its Bcc fields, which are not read.
         """
+        if isinstance(message, EmailMessage):
+            message = _email_octets(message)
         address, length = _view(message)
         return self._finish(
             library.SmtpSendMessage(
                 self._handle, encode("sender", sender), _join_recipients(recipients), address, length
             )
         )
+
+    def send_composed(self, message: Union[Message, EmailMessage]) -> bool:
+        """Sends a message that was composed or loaded, to the recipients of its To, Cc and Bcc fields.
+
+        What is attached is read and encoded on the way, in constant memory. Bcc is not
+        sent. Else as ``send_message``. An EmailMessage is loaded first.
+        """
+        if isinstance(message, EmailMessage):
+            message = Message.from_bytes(message.as_bytes(policy=_for_smtp(message)))
+        return self._finish(library.SmtpSendComposed(self._handle, message._handle))
 
     def send_file(self, sender: str, recipients: Union[str, Iterable[str]], path: Union[str, os.PathLike[str]]) -> bool:
         """Sends a finished message that is in a file, in constant memory. Else as ``send_message``."""
@@ -848,6 +897,23 @@ class Client:
         )
         return self._run(kept, lambda: library.SmtpSendStream(self._handle, *arguments, kept.reader, None))
 
+    def send_batch(self, messages: Union[Batch, Iterable[BatchMessage]]) -> List[BatchResult]:
+        """Sends many messages with as little waiting as the server allows, and tells what became of each.
+
+        The messages are a Batch, or an iterable of sender, recipients and message as
+        for ``send_message``. That messages are refused, or the connection ends, does
+        not raise: look at the results. A Batch can be sent again then: only what was
+        not sent is sent. A call that cannot begin raises.
+        """
+        batch = as_batch(messages)
+        result = library.SmtpSendBatch(self._handle, batch._handle)
+        results = batch.results() if batch._handle is not None else []
+        if result < 0 and any(message.error is not None for message in results):
+            # The failure is that of a message; a callback's own comes first.
+            result = 0
+        self._finish(result)
+        return results
+
     def create_message(self, sender: str, size: int = 0) -> bool:
         """Begins a message with MAIL; the size in octets is 0 if it is not known.
 
@@ -863,7 +929,7 @@ class Client:
         """Adds a recipient with RCPT. If the server refuses it, ServerError is raised and the message is still open."""
         return self._finish(library.SmtpAddRecipient(self._handle, encode("address", address)))
 
-    def write(self, content: Message) -> bool:
+    def write(self, content: Content) -> bool:
         """Gives some of the message's content, cut anywhere; the first time DATA is sent before."""
         address, length = _view(content)
         return self._finish(library.SmtpWrite(self._handle, address, length))
@@ -887,7 +953,7 @@ class Client:
         self,
         sender: str,
         recipients: Union[str, Iterable[str]],
-        message: Union[Message, os.PathLike[str]],
+        message: Union[Content, os.PathLike[str]],
         host: Optional[str] = None,
         port: int = 0,
         user: Optional[str] = None,
@@ -1196,6 +1262,9 @@ class Client:
 
     def _finish(self, result: int, goes_on: bool = False) -> bool:
         """As _check, for calls that run callbacks: what one of them raised comes first. False if it is pending."""
+        from_attachment = pop_raised()
+        if from_attachment is not None:
+            self._raised.setdefault(threading.get_ident(), from_attachment)
         # A call from within a callback is refused, and leaves what an earlier
         # callback raised to the call around it.
         if self._raised and result != CODES["SMTP_ERROR_REENTRANT"]:

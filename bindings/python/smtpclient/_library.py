@@ -30,6 +30,8 @@ class SmtpEvent(ctypes.Structure):
         ("recipient_state", c_uint32),
         ("reply", c_void_p),
         ("reply_length", c_size_t),
+        ("message", c_uint32),
+        ("outcome", c_uint32),
     ]
 
 
@@ -87,6 +89,24 @@ class SmtpRecipient(ctypes.Structure):
     ]
 
 
+class SmtpBatchResult(ctypes.Structure):
+    """What the library tells of one message of a batch."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("code", c_int32),
+        ("outcome", c_uint32),
+        ("safe_to_retry", c_uint32),
+        ("result_code", c_int32),
+        ("enhanced_class", c_int32),
+        ("enhanced_subject", c_int32),
+        ("enhanced_detail", c_int32),
+        ("recipients", c_uint32),
+        ("recipients_accepted", c_uint32),
+        ("recipients_refused", c_uint32),
+    ]
+
+
 class SmtpMessageInfo(ctypes.Structure):
     """The message for SmtpSubmitMessage."""
 
@@ -116,6 +136,18 @@ class SmtpServerInfo(ctypes.Structure):
     ]
 
 
+class SmtpMessagePart(ctypes.Structure):
+    """Where a part of a message is among the others."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("depth", c_uint32),
+        ("parent", c_int64),
+        ("has_content", c_uint32),
+        ("is_attachment", c_uint32),
+    ]
+
+
 class SmtpPollInfo(ctypes.Structure):
     """What an event loop has to wait for."""
 
@@ -127,13 +159,86 @@ class SmtpPollInfo(ctypes.Structure):
     ]
 
 
+class SmtpPoolResult(ctypes.Structure):
+    """What became of a message of a pool."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("code", c_int32),
+        ("id", c_uint64),
+        ("tag", c_void_p),
+        ("outcome", c_uint32),
+        ("safe_to_retry", c_uint32),
+        ("reply_code", c_int32),
+        ("enhanced_class", c_int32),
+        ("enhanced_subject", c_int32),
+        ("enhanced_detail", c_int32),
+        ("accepted", c_uint32),
+        ("refused", c_uint32),
+        ("attempts", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class SmtpPoolStatistics(ctypes.Structure):
+    """What a pool has done so far."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("reserved", c_uint32),
+        ("queued", c_uint64),
+        ("in_flight", c_uint64),
+        ("accepted", c_uint64),
+        ("rejected", c_uint64),
+        ("unknown", c_uint64),
+        ("not_sent", c_uint64),
+        ("results", c_uint64),
+        ("connections", c_uint64),
+        ("idle", c_uint64),
+        ("opened", c_uint64),
+        ("failed", c_uint64),
+        ("retired_age", c_uint64),
+        ("retired_count", c_uint64),
+        ("retired_idle", c_uint64),
+        ("retired_closing", c_uint64),
+        ("retired_other", c_uint64),
+        ("broken", c_uint64),
+        ("hung_up", c_uint64),
+        ("stale", c_uint64),
+        ("bytes_sent", c_uint64),
+        ("bytes_received", c_uint64),
+    ]
+
+
 SmtpEventCallback = CFUNCTYPE(c_int32, POINTER(SmtpEvent), c_void_p)
 SmtpTraceCallback = CFUNCTYPE(c_int32, POINTER(SmtpTraceRecord), c_void_p)
 SmtpDestroyCallback = CFUNCTYPE(None, c_void_p)
 SmtpTokenCallback = CFUNCTYPE(c_int64, POINTER(c_char), c_size_t, c_uint32, c_void_p)
 SmtpReadCallback = CFUNCTYPE(c_int64, c_void_p, c_size_t, c_void_p)
+SmtpCompletionCallback = CFUNCTYPE(None, c_void_p, c_int32, c_void_p)
+SmtpPoolCallback = CFUNCTYPE(None, c_void_p, POINTER(SmtpPoolResult), c_void_p)
+
+SmtpRewindCallback = CFUNCTYPE(c_int32, c_void_p)
+SmtpWriteCallback = CFUNCTYPE(c_int32, c_void_p, c_size_t, c_void_p)
+
+class SmtpFinding(ctypes.Structure):
+    """What is wrong with a message, one of it."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("code", c_uint32),
+        ("severity", c_uint32),
+        ("part", c_uint32),
+        ("line", c_uint64),
+        ("count", c_uint64),
+    ]
+
 
 _CLIENT = c_void_p
+_MESSAGE = c_void_p
+_BATCH = c_void_p
+_REACTOR = c_void_p
+_POOL = c_void_p
 
 # Name: (result, arguments), in the order of the header.
 FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
@@ -165,6 +270,29 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpAppendStream": (c_int32, [_CLIENT, SmtpReadCallback, c_void_p]),
     "SmtpCloseMessage": (c_int32, [_CLIENT]),
     "SmtpSubmitMessage": (c_int32, [_CLIENT, POINTER(SmtpMessageInfo), POINTER(SmtpServerInfo)]),
+    "SmtpReactorCreate": (_REACTOR, []),
+    "SmtpReactorAttach": (c_int32, [_REACTOR, _CLIENT, SmtpCompletionCallback, c_void_p, SmtpDestroyCallback]),
+    "SmtpReactorDetach": (c_int32, [_CLIENT]),
+    "SmtpReactorRelease": (c_int32, [_REACTOR]),
+    "SmtpPoolCreate": (_POOL, []),
+    "SmtpPoolRelease": (c_int32, [_POOL]),
+    "SmtpPoolSetString": (c_int32, [_POOL, c_uint32, c_char_p]),
+    "SmtpPoolSetInteger": (c_int32, [_POOL, c_uint32, c_int64]),
+    "SmtpPoolGetString": (c_int32, [_POOL, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpPoolGetInteger": (c_int32, [_POOL, c_uint32, POINTER(c_int64)]),
+    "SmtpPoolSetCallback": (c_int32, [_POOL, SmtpPoolCallback, c_void_p, SmtpDestroyCallback]),
+    "SmtpPoolSubmit": (
+        c_int32,
+        [_POOL, POINTER(SmtpMessageInfo), POINTER(SmtpServerInfo), c_void_p, c_uint32, POINTER(c_uint64)],
+    ),
+    "SmtpPoolWait": (c_int32, [_POOL, c_uint32, POINTER(SmtpPoolResult)]),
+    "SmtpPoolGetResultString": (
+        c_int32,
+        [_POOL, c_uint64, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
+    "SmtpPoolDrain": (c_int32, [_POOL, c_uint32]),
+    "SmtpPoolAbort": (c_int32, [_POOL]),
+    "SmtpPoolGetStatistics": (c_int32, [_POOL, POINTER(SmtpPoolStatistics)]),
     "SmtpSetRecipientDelivery": (c_int32, [_CLIENT, c_char_p, c_uint32, c_char_p]),
     "SmtpCreateMessage": (c_int32, [_CLIENT, c_char_p, c_uint64]),
     "SmtpAddRecipient": (c_int32, [_CLIENT, c_char_p]),
@@ -181,6 +309,23 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpGetRecipientString": (
         c_int32,
         [_CLIENT, c_size_t, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
+    "SmtpBatchCreate": (_BATCH, []),
+    "SmtpBatchRelease": (c_int32, [_BATCH]),
+    "SmtpBatchAdd": (c_int32, [_BATCH, c_char_p, c_char_p, c_void_p, c_size_t]),
+    "SmtpBatchAddFile": (c_int32, [_BATCH, c_char_p, c_char_p, c_char_p]),
+    "SmtpBatchClear": (c_int32, [_BATCH]),
+    "SmtpBatchGetCount": (c_int32, [_BATCH, POINTER(c_size_t)]),
+    "SmtpSendBatch": (c_int32, [_CLIENT, _BATCH]),
+    "SmtpBatchGetResult": (c_int32, [_BATCH, c_size_t, POINTER(SmtpBatchResult)]),
+    "SmtpBatchGetString": (
+        c_int32,
+        [_BATCH, c_size_t, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
+    "SmtpBatchGetRecipient": (c_int32, [_BATCH, c_size_t, c_size_t, POINTER(SmtpRecipient)]),
+    "SmtpBatchGetRecipientString": (
+        c_int32,
+        [_BATCH, c_size_t, c_size_t, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)],
     ),
     "SmtpCommand": (c_int32, [_CLIENT, c_char_p, c_char_p]),
     "SmtpNoop": (c_int32, [_CLIENT]),
@@ -214,7 +359,84 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpSetTimeout": (c_int32, [_CLIENT, c_uint32]),
     "SmtpGetDeliveryOptions": (c_int32, [_CLIENT]),
     "SmtpSetDeliveryOptions": (c_int32, [_CLIENT, c_uint32]),
+    "SmtpCheckMessage": (
+        c_int32,
+        [c_void_p, c_size_t, c_uint64, POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
+    "SmtpCheckFile": (c_int32, [c_char_p, c_uint64, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpMessageCheck": (c_int32, [_MESSAGE, c_uint64, POINTER(c_size_t)]),
+    "SmtpMessageGetFinding": (c_int32, [_MESSAGE, c_size_t, POINTER(SmtpFinding)]),
+    "SmtpMessageGetFindingString": (
+        c_int32,
+        [_MESSAGE, c_size_t, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
+    "SmtpMessageGetFindings": (c_int32, [_MESSAGE, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpSignMessage": (
+        c_int32,
+        [c_void_p, c_size_t] + [c_char_p] * 5 + [POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
+    "SmtpSignFile": (c_int32, [c_char_p] * 6 + [POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpMessageAddSignature": (c_int32, [_MESSAGE] + [c_char_p] * 5),
+    "SmtpMessageClearSignatures": (c_int32, [_MESSAGE]),
     "SmtpGetCurrentDate": (c_int32, [POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpMessageCreate": (_MESSAGE, []),
+    "SmtpMessageRelease": (c_int32, [_MESSAGE]),
+    "SmtpMessageClear": (c_int32, [_MESSAGE]),
+    "SmtpMessageCompose": (c_int32, [_MESSAGE] + [c_char_p] * 7),
+    "SmtpMessageSetText": (c_int32, [_MESSAGE, c_char_p]),
+    "SmtpMessageSetHtml": (c_int32, [_MESSAGE, c_char_p]),
+    "SmtpMessageSetCalendar": (c_int32, [_MESSAGE, c_char_p, c_char_p]),
+    "SmtpMessageGetText": (c_int32, [_MESSAGE, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpMessageGetHtml": (c_int32, [_MESSAGE, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpMessageSetInteger": (c_int32, [_MESSAGE, c_uint32, c_int64]),
+    "SmtpMessageGetInteger": (c_int32, [_MESSAGE, c_uint32, POINTER(c_int64)]),
+    "SmtpMessageSetUnsubscribe": (c_int32, [_MESSAGE, c_char_p, c_char_p, c_uint32]),
+    "SmtpMessageSetReadReceipt": (c_int32, [_MESSAGE, c_char_p]),
+    "SmtpMessageSetHeader": (c_int32, [_MESSAGE, c_char_p, c_char_p]),
+    "SmtpMessageAddHeader": (c_int32, [_MESSAGE, c_char_p, c_char_p]),
+    "SmtpMessageGetHeader": (
+        c_int32,
+        [_MESSAGE, c_char_p, c_size_t, POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
+    "SmtpMessageGetHeaderCount": (c_int32, [_MESSAGE, POINTER(c_size_t)]),
+    "SmtpMessageGetHeaderName": (c_int32, [_MESSAGE, c_size_t, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpMessageGetHeaderValue": (c_int32, [_MESSAGE, c_size_t, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpMessageSetHeaderValue": (c_int32, [_MESSAGE, c_size_t, c_char_p]),
+    "SmtpMessageRemoveHeader": (c_int32, [_MESSAGE, c_char_p]),
+    "SmtpMessageRemoveHeaderAt": (c_int32, [_MESSAGE, c_size_t]),
+    "SmtpMessageAttach": (c_int32, [_MESSAGE, c_char_p, c_char_p, c_char_p, c_void_p, c_size_t]),
+    "SmtpMessageAttachFile": (c_int32, [_MESSAGE, c_char_p, c_char_p, c_char_p, c_char_p]),
+    "SmtpMessageAttachReader": (
+        c_int32,
+        [
+            _MESSAGE,
+            c_char_p,
+            c_char_p,
+            c_char_p,
+            c_uint64,
+            SmtpReadCallback,
+            SmtpRewindCallback,
+            c_void_p,
+            SmtpDestroyCallback,
+        ],
+    ),
+    "SmtpMessageAttachMessage": (c_int32, [_MESSAGE, _MESSAGE, c_char_p]),
+    "SmtpMessageGetPartCount": (c_int32, [_MESSAGE, POINTER(c_size_t)]),
+    "SmtpMessageGetPart": (c_int32, [_MESSAGE, c_size_t, POINTER(SmtpMessagePart)]),
+    "SmtpMessageGetPartString": (
+        c_int32,
+        [_MESSAGE, c_size_t, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
+    "SmtpMessageGetPartContent": (c_int32, [_MESSAGE, c_size_t, c_void_p, c_size_t, POINTER(c_size_t)]),
+    "SmtpMessageSavePart": (c_int32, [_MESSAGE, c_size_t, c_char_p]),
+    "SmtpMessageLoad": (c_int32, [_MESSAGE, c_void_p, c_size_t]),
+    "SmtpMessageLoadFile": (c_int32, [_MESSAGE, c_char_p]),
+    "SmtpMessageLoadStream": (c_int32, [_MESSAGE, SmtpReadCallback, c_void_p]),
+    "SmtpMessageGetSize": (c_int32, [_MESSAGE, c_uint32, POINTER(c_uint64)]),
+    "SmtpMessageExport": (c_int32, [_MESSAGE, c_uint32, c_void_p, c_size_t, POINTER(c_size_t)]),
+    "SmtpMessageExportFile": (c_int32, [_MESSAGE, c_uint32, c_char_p]),
+    "SmtpMessageExportStream": (c_int32, [_MESSAGE, c_uint32, SmtpWriteCallback, c_void_p]),
+    "SmtpSendComposed": (c_int32, [_CLIENT, _MESSAGE]),
 }
 
 # Where to load the library from, whatever else is there.

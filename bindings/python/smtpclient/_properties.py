@@ -11,6 +11,7 @@ from ._errors import refuse
 from ._library import library
 
 if TYPE_CHECKING:
+    from ._batch import Batch
     from ._client import Client
 
 # The text of one property may grow between asking for its length and reading
@@ -41,7 +42,7 @@ def in_range(name: str, value: int, limit: int) -> int:
     return number
 
 
-def read_text(client: Client, getter: Any, *which: Union[int, bytes]) -> str:
+def read_text(client: Union[Client, Batch], getter: Any, *which: Union[int, bytes]) -> str:
     """The text that a getter of the library copies to a buffer."""
     length = c_size_t()
     client._check_read(getter(client._handle, *which, None, 0, byref(length)))

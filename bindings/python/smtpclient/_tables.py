@@ -128,6 +128,50 @@ RECIPIENT_UNKNOWN = 4
 RECIPIENT_TEXT_ADDRESS = 1
 RECIPIENT_TEXT_REPLY = 2
 
+# Options of SmtpMessageExport, SmtpMessageExportFile, SmtpMessageExportStream and SmtpMessageGetSize; bits.
+EXPORT_DEFAULT = 0
+EXPORT_ALLHEADERS = 1
+EXPORT_KEEPORDER = 2
+
+# Numbers of SmtpMessageSetInteger and SmtpMessageGetInteger.
+MESSAGE_PRIORITY = 1
+MESSAGE_FLOWED = 2
+MESSAGE_ENCODING = 3
+
+# Values of SMTP_MESSAGE_ENCODING: how texts are encoded.
+ENCODING_AUTOMATIC = 0
+ENCODING_QUOTED = 1
+ENCODING_BASE64 = 2
+ENCODING_8BIT = 3
+
+# Values of SMTP_MESSAGE_PRIORITY: how urgent a message is.
+PRIORITY_NONE = 0
+PRIORITY_HIGHEST = 1
+PRIORITY_HIGH = 2
+PRIORITY_NORMAL = 3
+PRIORITY_LOW = 4
+PRIORITY_LOWEST = 5
+
+# Texts of SmtpMessageGetPartString.
+PART_TEXT_TYPE = 1
+PART_TEXT_NAME = 2
+PART_TEXT_DISPOSITION = 3
+PART_TEXT_CONTENT_ID = 4
+PART_TEXT_CHARSET = 5
+PART_TEXT_ENCODING = 6
+PART_TEXT_CONTENT = 7
+
+# Values of SMTP_PROPERTY_BATCH_MODE: how the messages of a batch followed on each other.
+BATCH_MODE_ONE_BY_ONE = 0
+BATCH_MODE_PIPELINED = 1
+BATCH_MODE_IN_FLIGHT = 2
+
+# Texts of SmtpBatchGetString.
+BATCH_TEXT_ERROR = 1
+BATCH_TEXT_ERROR_JSON = 2
+BATCH_TEXT_REPLY = 3
+BATCH_TEXT_QUEUE_ID = 4
+
 # Events of SmtpRegisterEvent; bits.
 EVENT_CONNECT = 1
 EVENT_DISCONNECT = 2
@@ -138,10 +182,33 @@ EVENT_COMMAND = 128
 EVENT_REPLY = 256
 EVENT_ERROR = 512
 EVENT_RECIPIENT = 1024
+EVENT_MESSAGE = 2048
 
 # Directions in SmtpPollInfo; bits.
 POLL_READ = 1
 POLL_WRITE = 2
+
+# Properties of a pool that a client has not: SmtpPoolSetInteger, SmtpPoolGetInteger.
+POOL_CONNECTIONS = 265
+POOL_CONNECTIONS_TOTAL = 266
+POOL_MESSAGES_PER_CONNECTION = 267
+POOL_MAX_AGE = 268
+POOL_IDLE_TIME = 269
+POOL_QUEUE_LIMIT = 270
+POOL_QUEUE_OCTETS = 271
+POOL_RATE = 272
+POOL_RATE_PERIOD = 273
+POOL_BACK_OFF = 274
+POOL_BACK_OFF_MAX = 275
+POOL_CONNECT_ATTEMPTS = 276
+POOL_QUEUE_TIME = 277
+
+# Texts of SmtpPoolGetResultString.
+POOL_TEXT_ERROR_JSON = 1
+POOL_TEXT_RECIPIENTS_JSON = 2
+POOL_TEXT_ERROR = 3
+POOL_TEXT_REPLY = 4
+POOL_TEXT_QUEUE_ID = 5
 
 # Bits of SMTP_PROPERTY_TRACE_FLAGS.
 TRACE_HEX = 4
@@ -160,6 +227,56 @@ STATUS_CONNECT = 2
 STATUS_READ = 3
 STATUS_WRITE = 4
 STATUS_DISCONNECT = 5
+
+# What SmtpCheckMessage finds.
+CHECK_OVERSIZE = 1
+CHECK_NUL = 2
+CHECK_BARE_LINE_END = 3
+CHECK_LINE_TOO_LONG = 4
+CHECK_LINE_LONG = 5
+CHECK_EIGHT_BIT = 6
+CHECK_EIGHT_BIT_UNDECLARED = 7
+CHECK_HEADER_EIGHT_BIT = 8
+CHECK_HEADER_CHARSET = 9
+CHECK_HEADER_LINE = 10
+CHECK_HEADER_NAME = 11
+CHECK_HEADER_MISSING = 12
+CHECK_HEADER_REPEATED = 13
+CHECK_HEADER_EMPTY = 14
+CHECK_HEADER_LONG = 15
+CHECK_INJECTION = 16
+CHECK_BLANK_FOLD = 17
+CHECK_ADDRESS = 18
+CHECK_LOOK_ALIKE = 19
+CHECK_INVISIBLE = 20
+CHECK_NAME_IS_ADDRESS = 21
+CHECK_SENDER_MISSING = 22
+CHECK_DATE = 23
+CHECK_MESSAGE_ID = 24
+CHECK_BCC = 25
+CHECK_LEFTOVER = 26
+CHECK_TEXT_EMPTY = 27
+CHECK_CONTENT_TYPE = 28
+CHECK_BOUNDARY_MISSING = 29
+CHECK_BOUNDARY_UNUSED = 30
+CHECK_BOUNDARY_OPEN = 31
+CHECK_TRANSFER_ENCODING = 32
+CHECK_ENCODED_BODY = 33
+CHECK_BINARY = 34
+CHECK_CHARSET = 35
+CHECK_UNSUBSCRIBE = 36
+CHECK_TOO_DEEP = 37
+
+# How bad a finding of SmtpCheckMessage is.
+SEVERITY_HINT = 1
+SEVERITY_WARNING = 2
+SEVERITY_ERROR = 3
+
+# Texts of SmtpMessageGetFindingString.
+FINDING_TEXT_NAME = 1
+FINDING_TEXT_HEADER = 2
+FINDING_TEXT_WHAT = 3
+FINDING_TEXT_REMEDY = 4
 
 # Values of SMTP_PROPERTY_ERROR_CLASS: who has to act.
 CLASS_CALLER = 1
@@ -343,6 +460,9 @@ PROPERTIES: dict[str, PropertyRow] = {
     "error_attempts": PropertyRow(240, "text", "r", "Where no connection could be made, the addresses that were tried, one a line: address, colon, reason."),
     "time_proxy": PropertyRow(241, "integer", "r", "The milliseconds that the proxy took for the last connection."),
     "blocking": PropertyRow(250, "integer", "rw", "0 lets no operation that follows wait: what cannot be done at once returns SMTP_PENDING and is gone on with by SmtpProcess, when SmtpGetPollInfo says."),
+    "batch_messages": PropertyRow(260, "integer", "rw", "How many messages of a batch may be in flight with BDAT; 1 or 0 sends one by one, also with DATA."),
+    "batch_octets": PropertyRow(261, "integer", "rw", "How many octets of content of a batch may be in flight with BDAT."),
+    "batch_mode": PropertyRow(262, "integer", "r", "How the messages of the last batch followed on each other, one of the SMTP_BATCH_MODE_ constants."),
 }
 
 # Code: (name, class).
@@ -390,6 +510,22 @@ ERRORS: dict[int, tuple[str, int]] = {
     -2147200998: ("SMTP_ERROR_TOO_MANY_RECIPIENTS", 1),
     -2147200997: ("SMTP_ERROR_LINE_END", 1),
     -2147200992: ("SMTP_ERROR_NO_OPERATION", 1),
+    -2147200988: ("SMTP_ERROR_BATCH_BUSY", 1),
+    -2147200984: ("SMTP_ERROR_ATTACHED", 1),
+    -2147200983: ("SMTP_ERROR_QUEUE_FULL", 1),
+    -2147200982: ("SMTP_ERROR_POOL_CLOSED", 1),
+    -2147200976: ("SMTP_ERROR_HEADER", 1),
+    -2147200975: ("SMTP_ERROR_ATTACHMENT", 1),
+    -2147200974: ("SMTP_ERROR_NOT_FOUND", 1),
+    -2147200973: ("SMTP_ERROR_NOT_A_MESSAGE", 1),
+    -2147200972: ("SMTP_ERROR_WRITER", 1),
+    -2147200971: ("SMTP_ERROR_NO_SENDER", 1),
+    -2147200970: ("SMTP_ERROR_NO_CONTENT", 1),
+    -2147200969: ("SMTP_ERROR_LOADED_BODY", 1),
+    -2147200960: ("SMTP_ERROR_DKIM_KEY", 1),
+    -2147200959: ("SMTP_ERROR_DKIM_SETTING", 1),
+    -2147200958: ("SMTP_ERROR_DKIM_HEADER", 1),
+    -2147200957: ("SMTP_ERROR_READ_ONCE", 1),
     -2147200767: ("SMTP_ERROR_SERVER_CLOSING", 2),
     -2147200766: ("SMTP_ERROR_SERVER_REFUSED", 2),
     -2147200765: ("SMTP_ERROR_PROTOCOL", 2),
@@ -424,5 +560,6 @@ ERRORS: dict[int, tuple[str, int]] = {
     -2147200245: ("SMTP_ERROR_TLS_CRL_FILE", 3),
     -2147200244: ("SMTP_ERROR_TLS_CLIENT_CERTIFICATE", 3),
     -2147200243: ("SMTP_ERROR_TLS_CLIENT_CERTIFICATE_REQUIRED", 3),
+    -2147200242: ("SMTP_ERROR_BATCH_ENDED", 3),
     -2147197183: ("SMTP_ERROR_INTERNAL", 4),
 }

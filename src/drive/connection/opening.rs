@@ -10,7 +10,7 @@ use crate::net::race::Race;
 use crate::net::resolve::{self, Lookup};
 use crate::net::socket::Socket;
 use crate::net::stream::Stream;
-use crate::net::sys::{RawSocket, Watch};
+use crate::net::sys::{RawSocket, SHUTDOWN_ENDS_CONNECTING, Watch};
 use crate::net::waker::Waker;
 use crate::net::wire_error;
 use crate::proxy::{Proxy, Target, Tunnel};
@@ -60,8 +60,6 @@ impl Connection {
             return Err(Error::new(Code::NOT_CONNECTED, Phase::Connect, what)
                 .with_remedy("Hand over a new one with SmtpAttachSocket."));
         }
-        let waker = Arc::new(Waker::new().map_err(|error| wire_error(&error, Phase::Connect))?);
-        self.canceller.set_target(Some(CancelTarget::Waker(Arc::clone(&waker))));
         self.stage_since = self.timer.now;
         if let Some(path) = &plan.path {
             let socket = Socket::connect_path(path)
@@ -77,13 +75,23 @@ impl Connection {
                 _ => plan.addresses.clone(),
             };
             if known.is_empty() {
+                let waker = wait_on_waker(&mut self.waker, &self.canceller)?;
                 self.stage = Stage::Resolving(Lookup::start(host, port, plan.family, &waker)?);
             } else {
+                if known.len() > 1 || !SHUTDOWN_ENDS_CONNECTING {
+                    wait_on_waker(&mut self.waker, &self.canceller)?;
+                }
                 self.race(known.into_iter().map(|address| SocketAddr::new(address, port)).collect())?;
             }
         }
-        self.waker = Some(waker);
         Ok(())
+    }
+
+    /// A connection is being made, with no waker beside it to be cancelled by.
+    pub(super) fn wait_on_only_socket(&self) {
+        if let (None, Stage::Racing(race)) = (&self.waker, &self.stage) {
+            self.canceller.set_target(race.only_socket().map(CancelTarget::Socket));
+        }
     }
 
     /// Has the addresses compete that are of the right family.
@@ -201,6 +209,13 @@ impl Tunnelling {
             }
         }
     }
+}
+
+/// From now on a waker is waited for as well.
+fn wait_on_waker(waker: &mut Option<Arc<Waker>>, canceller: &Canceller) -> Result<Arc<Waker>> {
+    let new = Arc::new(Waker::new().map_err(|error| wire_error(&error, Phase::Connect))?);
+    canceller.set_target(Some(CancelTarget::Waker(Arc::clone(&new))));
+    Ok(Arc::clone(waker.insert(new)))
 }
 
 enum Trouble {

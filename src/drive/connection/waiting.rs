@@ -6,7 +6,7 @@ use crate::net::gathering::Gathering;
 use crate::net::sys::Watch;
 use crate::net::waker::Waker;
 use crate::net::wire_error;
-use crate::proto::{Moment, Want};
+use crate::proto::Moment;
 use std::sync::Arc;
 
 /// What is waited for, kept open: as long as it is, its number stands for nothing else,
@@ -26,6 +26,18 @@ pub enum Held {
 const IMPATIENCE: u64 = 20;
 
 impl Connection {
+    /// What to wait for: any of these.
+    #[must_use]
+    pub fn watches(&self) -> Vec<Watch> {
+        let waker = self.waker.iter().map(|waker| waker.watch());
+        match &self.stage {
+            Stage::Resolving(_) | Stage::Joined(..) | Stage::Failed => waker.collect(),
+            Stage::Racing(race) => waker.chain(race.watches()).collect(),
+            Stage::Tunnelling(tunnelling) => waker.chain([tunnelling.watch()]).collect(),
+            Stage::Talking(talk) => vec![talk.watch()],
+        }
+    }
+
     /// What to wait for, and until when.
     ///
     /// # Errors
@@ -35,8 +47,7 @@ impl Connection {
         let deadline = self.deadline();
         if let Stage::Talking(talk) = &mut self.stage {
             talk.stream.lend();
-            let watch = talk.stream.watch(talk.session.want() == Want::Write);
-            return Ok((watch, Held::Socket(talk.stream.shared_socket()), deadline));
+            return Ok((talk.watch(), Held::Socket(talk.stream.shared_socket()), deadline));
         }
         let watches = self.watches();
         if let (Stage::Resolving(_) | Stage::Joined(..) | Stage::Failed, Some(waker)) = (&self.stage, &self.waker) {

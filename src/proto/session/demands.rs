@@ -3,6 +3,7 @@
 use super::Session;
 use crate::error::{Code, Error, Result};
 use crate::proto::command::CommandText;
+use crate::proto::envelope::Envelope;
 use crate::proto::moment::Moment;
 
 impl Session {
@@ -20,10 +21,10 @@ impl Session {
 
     /// Demands that cannot be met, and may not be left out, are an error before
     /// anything is sent.
-    pub(super) fn expect_demands(&self) -> Result<()> {
-        let Some(demands) = self.mail.envelope.demands() else { return Ok(()) };
+    pub(super) fn expect_demands(&self, envelope: &Envelope) -> Result<()> {
+        let Some(demands) = envelope.demands() else { return Ok(()) };
         let offered = &self.capabilities;
-        let leaves_out = self.mail.envelope.leaves_out();
+        let leaves_out = envelope.leaves_out();
         if let Some(by) = demands.deliver_by {
             match offered.deliver_by {
                 // A message that is to come back when it is late must not go where

@@ -57,13 +57,18 @@ impl Session {
         spare.into_iter().filter(|(_, used)| *used).map(|(keyword, _)| keyword).collect()
     }
 
+    /// Whether something is in doubt that was not left out yet.
+    pub(super) fn may_repeat_without_doubted(&self) -> bool {
+        self.mail.doubts.as_ref().is_some_and(|doubts| !doubts.extensions.is_empty() && doubts.before.is_none())
+    }
+
     /// Once all replies are in: begins the transaction again without what is in
     /// doubt. True if there was something.
     pub(super) fn repeat_without_doubted(&mut self) -> bool {
-        let Some(doubts) = self.mail.doubts.as_mut() else { return false };
-        if doubts.extensions.is_empty() || doubts.before.is_some() {
+        if !self.may_repeat_without_doubted() {
             return false;
         }
+        let Some(doubts) = self.mail.doubts.as_mut() else { return false };
         let less = self.capabilities.clone().without(&doubts.extensions);
         doubts.before = Some(std::mem::replace(&mut self.capabilities, less));
         self.mail.refusal = None;

@@ -17,6 +17,7 @@ impl Session {
                     if complete {
                         self.since = now;
                         self.handle_reply(!input.is_empty());
+                        input = &input[self.take_repeated(input)..];
                     }
                 }
                 Err(error) => self.fail(error),
@@ -29,6 +30,11 @@ impl Session {
     pub fn handle_written(&mut self, count: usize, now: Moment) {
         self.out.advance(count);
         self.since = now;
+        // What rides behind the end may be stuck when the end itself has left.
+        if self.state == State::End && self.batch.on && !self.mail.end_sent && self.end_has_left() {
+            self.mail.end_sent = true;
+            self.mail.outcome = Outcome::Unknown;
+        }
         self.pump();
     }
 
@@ -40,7 +46,9 @@ impl Session {
         match self.state {
             State::End if !self.mail.end_sent => {
                 self.mail.end_sent = true;
-                self.mail.outcome = Outcome::Unknown;
+                if !self.is_in_vain() {
+                    self.mail.outcome = Outcome::Unknown;
+                }
             }
             State::Pausing => self.succeed(State::Paused),
             _ => {}
@@ -117,19 +125,28 @@ impl Session {
         if error.phase == Phase::Idle {
             error.phase = self.phase();
         }
-        self.ledger.clear();
-        self.out.clear();
         self.exchange = None;
         // The first cause is the one to tell; and a message that was taken stays taken.
         if self.done && (self.failure.is_some() || self.mail.running) {
             self.state = State::Closed;
+            self.ledger.clear();
+            self.out.clear();
             return;
         }
-        if matches!(self.state, State::End) && self.mail.outcome == Outcome::Unknown {
-            error.what.push_str("; the end of the message had been sent, so it may have been delivered");
-            error.remedy = Some("Find out whether it arrived before you send it again.".into());
+        if self.batch.on {
+            self.settle_lost(&error);
+        } else if matches!(self.state, State::End) && self.mail.outcome == Outcome::Unknown {
+            add_that_it_may_be_there(&mut error);
         }
+        self.ledger.clear();
+        self.out.clear();
         self.mail.envelope.settle_all(self.mail.outcome, None);
         self.conclude(Err(error), State::Closed);
     }
+}
+
+/// Adds to a failure that the end of the message had left.
+pub(super) fn add_that_it_may_be_there(error: &mut Error) {
+    error.what.push_str("; the end of the message had been sent, so it may have been delivered");
+    error.remedy = Some("Find out whether it arrived before you send it again.".into());
 }

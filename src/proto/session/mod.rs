@@ -3,8 +3,8 @@
 //! what the world did, [`replies`] what each reply changes, [`transaction`] the
 //! order in which an envelope goes out, [`content`] how the message follows,
 //! [`stepwise`] the same by the caller's own commands, [`login`] logging in,
-//! [`renewal`] how one session takes over from another, and [`facts`] what can be
-//! asked.
+//! [`renewal`] how one session takes over from another, [`batch`] and [`flight`] many
+//! messages behind each other, and [`facts`] what can be asked.
 //!
 //! Rules they keep:
 //!
@@ -16,19 +16,21 @@
 //!    came in behind the STARTTLS reply end the session.
 //! 4. A transaction is `Accepted` only by a 2xx reply that came in after the
 //!    whole of its end had left. It is `Unknown` from the moment the end has
-//!    left until a reply comes in.
+//!    left until a reply comes in. Of several under way, replies belong to the oldest.
 //! 5. A session that has failed on the wire or against the protocol is `Closed`
 //!    for good: what the other side believes can no longer be known.
 //!
 //! How to drive it: call one command ([`Session::open`], [`Session::authenticate`],
-//! [`Session::send`], [`Session::reset`], [`Session::quit`] and their like), then do what
+//! [`Session::send`], [`Session::send_batch`], [`Session::reset`], [`Session::quit`] and their like), then do what
 //! [`Session::want`] says and report it with the `handle_` methods, until it says
 //! [`Want::Done`]; then take the result with [`Session::take_result`].
 
+mod batch;
 mod content;
 mod demands;
 mod doubt;
 mod facts;
+mod flight;
 mod handle;
 mod login;
 mod renewal;
@@ -51,6 +53,8 @@ use crate::proto::sasl::{Credentials, Exchange, Mechanism, Objection};
 use crate::proto::secret::Secret;
 use crate::proto::timeouts::Timeouts;
 use crate::proto::trace::{Record, Trace, Wishes};
+use batch::Batch;
+pub use batch::{BatchMode, Settled, Window};
 use transaction::Transaction;
 
 /// How TLS is used.
@@ -97,8 +101,14 @@ pub enum Want {
     Write,
     /// Give content with [`Session::content`] or [`Session::finish_content`].
     Content,
-    /// Have the source begin anew and report it with [`Session::handle_rewound`].
+    /// Have the source begin anew, in a batch with [`Session::message_number`], and report
+    /// it with [`Session::handle_rewound`].
     Rewind,
+    /// Fill [`Session::next_envelope`] and call [`Session::add_message`], or
+    /// [`Session::end_messages`] if there are no more.
+    Next,
+    /// Give content with [`Session::gather`] or [`Session::finish_gathered`].
+    Gather,
     /// Go on over a new connection, with the session that [`Session::renewed`] gives.
     Renew,
     /// Wait for input.
@@ -133,6 +143,8 @@ enum State {
     Paused,
     /// The end of the content is queued or sent.
     End,
+    /// Whole messages are queued or sent.
+    Flight,
     /// RSET or QUIT is under way.
     Simple,
     /// QUIT is under way, with another session to follow.
@@ -164,6 +176,7 @@ pub struct Session {
     /// See [`Session::wants_token`].
     wants_token: bool,
     mail: Transaction,
+    batch: Batch,
     /// How many transactions were begun.
     transactions: u32,
     /// What logged in, where another session may have to.
@@ -202,6 +215,7 @@ impl Session {
             authenticated: None,
             wants_token: false,
             mail: Transaction::default(),
+            batch: Batch::default(),
             transactions: 0,
             credentials: None,
             resumes: false,
@@ -234,10 +248,7 @@ impl Session {
     /// or what the message needs and the server lacks.
     pub fn send(&mut self, envelope: &mut Envelope, now: Moment) -> Result<()> {
         self.take_envelope(envelope)?;
-        if self.mail.envelope.is_empty() {
-            return Err(Error::caller(Code::NO_RECIPIENTS, "the list of recipients is empty"));
-        }
-        self.expect_offered()?;
+        self.expect_offered(&self.mail.envelope)?;
         self.mail.stepwise = false;
         self.mail.keeps_open = false;
         self.since = now;
@@ -308,6 +319,10 @@ impl Session {
         let waiting = self.out.waiting().len();
         if self.done {
             Want::Done
+        } else if self.batch.on && self.batch.gathering {
+            if self.batch.draft.rewind { Want::Rewind } else { Want::Gather }
+        } else if self.batch.on && self.takes_message() {
+            Want::Next
         } else if self.state == State::Left {
             Want::Renew
         } else if self.state == State::Content && self.mail.rewind {
@@ -359,6 +374,7 @@ impl Session {
         if self.mail.chunk.is_empty() {
             self.mail.chunk.shrink_to(OUTPUT_KEPT);
         }
+        self.batch.gathered.shrink_to(OUTPUT_KEPT);
         Some(match self.failure.take() {
             Some(error) => Err(error),
             None => Ok(()),
@@ -438,17 +454,24 @@ impl Session {
         self.conclude(Ok(()), state);
     }
 
-    fn conclude(&mut self, result: Result<()>, state: State) {
-        self.state = state;
-        self.done = true;
-        self.failure = result.err();
-        if let Some(error) = &mut self.failure
+    fn conclude(&mut self, mut result: Result<()>, state: State) {
+        if let Err(error) = &mut result
             && self.mail.running
             && self.mail.delivered
         {
-            error.what.push_str("; for other recipients the message was accepted before");
-            error.remedy =
-                Some("Look at each recipient's state, and send again only to those it was not taken for.".into());
+            add_that_others_have_it(error);
         }
+        if self.batch.on && state == State::Ready {
+            return self.settle_message(result);
+        }
+        self.state = state;
+        self.done = true;
+        self.failure = result.err();
     }
+}
+
+/// Adds to the failure of a transaction that an earlier one of the message was accepted.
+fn add_that_others_have_it(error: &mut Error) {
+    error.what.push_str("; for other recipients the message was accepted before");
+    error.remedy = Some("Look at each recipient's state, and send again only to those it was not taken for.".into());
 }

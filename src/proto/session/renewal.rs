@@ -18,6 +18,7 @@ impl Session {
         let timeouts = self.config.timeouts.clone();
         let mut next = Self::new(Config { timeouts, insecure_auth: self.config.insecure_auth, ..config });
         next.mail = std::mem::take(&mut self.mail);
+        next.batch = std::mem::take(&mut self.batch);
         next.credentials = self.credentials.take().map(|credentials| Credentials { nonce, ..credentials });
         next.resumes = true;
         self.state = State::Closed;
@@ -56,7 +57,7 @@ impl Session {
     pub(super) fn go_on(&mut self) {
         self.resumes = false;
         // The server behind the new connection may be another one.
-        match self.expect_offered() {
+        match self.expect_offered(&self.mail.envelope) {
             Ok(()) => self.begin_transaction(),
             Err(mut error) => {
                 error.phase = Phase::Mail;

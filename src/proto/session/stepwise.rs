@@ -18,7 +18,7 @@ impl Session {
     /// As [`Session::send`].
     pub fn begin_message(&mut self, envelope: &mut Envelope, now: Moment) -> Result<()> {
         self.take_envelope(envelope)?;
-        self.expect_offered()?;
+        self.expect_offered(&self.mail.envelope)?;
         self.mail.stepwise = true;
         self.since = now;
         self.begin_transaction();

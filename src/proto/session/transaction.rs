@@ -9,6 +9,7 @@ use crate::proto::dot::DotStuffer;
 use crate::proto::envelope::{Envelope, RecipientState};
 use crate::proto::ledger::Pending;
 use crate::proto::limits::OUTPUT_CHUNK;
+use crate::proto::reply::Reply;
 
 /// The command of a transaction that is queued next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,18 +49,62 @@ pub(super) struct Transaction {
     pub(super) chunked: bool,
     /// The next chunk.
     pub(super) chunk: Vec<u8>,
+    /// The content is one chunk, of which so many octets are still to come.
+    pub(super) left: Option<u64>,
+    /// That chunk goes out before the recipients' replies are in.
+    pub(super) ahead: bool,
     /// The source has been read before.
     pub(super) rewind: bool,
     pub(super) end_sent: bool,
+    /// Where the end is among all octets of the session; 0 if it is not queued.
+    pub(super) end_at: u64,
     /// The fate of the present transaction.
     pub(super) outcome: Outcome,
     /// An earlier transaction of this message was accepted.
     pub(super) delivered: bool,
     pub(super) content_octets: u64,
     pub(super) doubts: Option<Box<Doubts>>,
+    /// In a batch: what it is handed back with, and the reply to its end.
+    pub(super) number: u32,
+    pub(super) end_reply: Reply,
+    /// Its MAIL went out before the message in front of it was settled.
+    pub(super) rode: bool,
 }
 
 impl Transaction {
+    /// Forgets the message before; the envelope is that of the next one already.
+    pub(super) fn prepare(&mut self) {
+        self.outcome = Outcome::NotSent;
+        self.end_sent = false;
+        self.end_at = 0;
+        self.delivered = false;
+        self.rewind = false;
+        self.rcpt_limit = None;
+    }
+
+    /// Forgets the transaction before.
+    pub(super) fn begin(&mut self, chunked: bool) {
+        self.running = true;
+        self.forget_answers();
+        self.refusal = None;
+        self.doubts = None;
+        self.content_octets = 0;
+        self.end_sent = false;
+        self.end_at = 0;
+        self.outcome = Outcome::NotSent;
+        self.chunked = chunked;
+        self.chunk.clear();
+        self.left = None;
+        self.ahead = false;
+        self.stuffer = if chunked { DotStuffer::without_dots() } else { DotStuffer::default() };
+    }
+
+    fn forget_answers(&mut self) {
+        self.asked = 0;
+        self.accepted = 0;
+        self.domains.clear();
+    }
+
     /// The fate of the message as a whole.
     pub(super) fn outcome(&self) -> Outcome {
         match self.outcome {
@@ -67,6 +112,12 @@ impl Transaction {
             _ if self.delivered => Outcome::Accepted,
             outcome => outcome,
         }
+    }
+
+    /// The fate of a message of which every recipient was refused.
+    pub(super) fn refused_outcome(&self) -> Outcome {
+        let temporary = self.envelope.count(RecipientState::RefusedTemporary) > 0;
+        if temporary { Outcome::RejectedTemporary } else { Outcome::RejectedPermanent }
     }
 
     /// Whether a recipient's domain is among those of the transaction, or may be added.
@@ -91,13 +142,22 @@ impl Session {
             return self.expect_ready();
         }
         std::mem::swap(&mut self.mail.envelope, envelope);
-        self.mail.outcome = Outcome::NotSent;
-        self.mail.end_sent = false;
-        self.mail.delivered = false;
-        self.mail.rewind = false;
-        self.mail.rcpt_limit = None;
+        self.mail.prepare();
         self.expect_ready()?;
-        if let (Some(limit @ 1..), Some(size)) = (self.capabilities.size, self.mail.envelope.size())
+        self.check_size(&self.mail.envelope)
+    }
+
+    /// Finds what can be found wrong with a message before anything is sent.
+    pub(super) fn check_envelope(&self, envelope: &Envelope) -> Result<()> {
+        self.check_size(envelope)?;
+        if envelope.is_empty() {
+            return Err(Error::caller(Code::NO_RECIPIENTS, "the list of recipients is empty"));
+        }
+        self.expect_offered(envelope)
+    }
+
+    fn check_size(&self, envelope: &Envelope) -> Result<()> {
+        if let (Some(limit @ 1..), Some(size)) = (self.capabilities.size, envelope.size())
             && size > limit
         {
             let what = format!("the message has {size} octets and the server accepts at most {limit}");
@@ -108,19 +168,12 @@ impl Session {
 
     /// Begins a transaction for the recipients that wait.
     pub(super) fn begin_transaction(&mut self) {
-        let mail = &mut self.mail;
-        mail.running = true;
-        mail.refusal = None;
-        mail.doubts = None;
-        mail.content_octets = 0;
-        mail.end_sent = false;
-        mail.outcome = Outcome::NotSent;
+        self.mail.begin(self.capabilities.chunking && self.mail.envelope.prefers_chunks());
+        self.mail.rode = false;
         if self.is_used_up() {
             return self.leave();
         }
-        self.mail.chunked = self.capabilities.chunking && self.mail.envelope.prefers_chunks();
-        self.mail.chunk.clear();
-        self.mail.stuffer = if self.mail.chunked { DotStuffer::without_dots() } else { DotStuffer::default() };
+        self.mail.ahead = self.may_go_ahead();
         self.transactions += 1;
         self.state = State::Envelope;
         self.begin_envelope();
@@ -131,9 +184,7 @@ impl Session {
     pub(super) fn begin_envelope(&mut self) {
         let mail = &mut self.mail;
         mail.next = if self.stale_transaction { Next::Reset } else { Next::Mail };
-        mail.asked = 0;
-        mail.accepted = 0;
-        mail.domains.clear();
+        mail.forget_answers();
         mail.envelope.unask();
     }
 
@@ -152,7 +203,7 @@ impl Session {
                 Next::Mail => self.queue_mail(),
                 Next::Rcpt(from) => self.queue_recipients(from),
                 // DATA cannot be taken back: it waits until every recipient is in.
-                // So does BDAT, which would bring the message to nobody.
+                // So does BDAT, which may bring a long message to nobody.
                 Next::Data if self.data_waits() && !self.ledger.is_empty() => return,
                 Next::Data => {
                     self.mail.next = Next::Nothing;
@@ -160,15 +211,18 @@ impl Session {
                         continue;
                     }
                     if self.mail.chunked {
-                        if self.mail.accepted > 0 && self.mail.refusal.is_none() {
-                            self.state = State::Content;
+                        let is_hopeful = self.mail.accepted > 0 || (self.mail.ahead && !self.ledger.is_empty());
+                        match self.mail.envelope.measure().filter(|_| !self.mail.stepwise) {
+                            _ if !is_hopeful || self.mail.refusal.is_some() => {}
+                            Some(measure) => self.begin_whole(measure.octets),
+                            None => self.state = State::Content,
                         }
                     } else if self.mail.accepted > 0 || !self.ledger.is_empty() {
                         self.queue(&Command::Data, Pending::Data);
                     }
                 }
                 Next::Nothing if self.ledger.is_empty() => {
-                    if !self.repeat_without_doubted() {
+                    if !self.repeat_without_doubted() && !self.repeat_in_place() {
                         return self.end_envelope();
                     }
                 }
@@ -178,12 +232,26 @@ impl Session {
     }
 
     fn data_waits(&self) -> bool {
-        self.mail.chunked || self.mail.envelope.is_all_or_nothing()
+        (self.mail.chunked && !self.mail.ahead) || self.mail.envelope.is_all_or_nothing()
+    }
+
+    /// Whether the content may go out together with the envelope: a little that can be
+    /// given again. With LMTP it has as many replies as recipients were accepted, so
+    /// that has to be known.
+    fn may_go_ahead(&self) -> bool {
+        let mail = &self.mail;
+        mail.chunked
+            && self.capabilities.pipelining
+            && mail.envelope.measure().is_some_and(|measure| measure.octets <= OUTPUT_CHUNK as u64)
+            && mail.envelope.is_repeatable()
+            && !mail.envelope.is_all_or_nothing()
+            && !mail.stepwise
+            && !self.config.lmtp
     }
 
     /// What an envelope needs and the server lacks is an error before anything is sent.
-    pub(super) fn expect_offered(&self) -> Result<()> {
-        let (envelope, offered) = (&self.mail.envelope, &self.capabilities);
+    pub(super) fn expect_offered(&self, envelope: &Envelope) -> Result<()> {
+        let offered = &self.capabilities;
         if envelope.address_needs_smtputf8() && !offered.smtputf8 {
             let addresses =
                 std::iter::once(envelope.sender()).chain((0..).map_while(|index| envelope.recipient(index)));
@@ -204,15 +272,15 @@ impl Session {
         if envelope.is_binary() && !offered.chunking {
             return Err(self.unavailable("the message is binary", "CHUNKING", "RFC 3030"));
         }
-        self.expect_one_transaction_to_do()?;
-        self.expect_demands()
+        self.expect_one_transaction_to_do(envelope)?;
+        self.expect_demands(envelope)
     }
 
     /// Where the server has said that it takes so few recipients, or recipients of so
     /// few domains, that there will be further transactions, the message must allow
     /// for that.
-    fn expect_one_transaction_to_do(&self) -> Result<()> {
-        let (envelope, limits) = (&self.mail.envelope, self.capabilities.limits);
+    fn expect_one_transaction_to_do(&self, envelope: &Envelope) -> Result<()> {
+        let limits = self.capabilities.limits;
         if envelope.is_repeatable() && !envelope.is_all_or_nothing() {
             return Ok(());
         }
@@ -232,7 +300,7 @@ impl Session {
         Err(Error::caller(Code::TOO_MANY_RECIPIENTS, what))
     }
 
-    fn queue_mail(&mut self) {
+    pub(super) fn queue_mail(&mut self) {
         self.mail.next = if self.mail.stepwise { Next::Nothing } else { Next::Rcpt(0) };
         let from = self.out.end();
         Command::Mail(&self.mail.envelope, &self.capabilities).write_to(self.out.buffer());
@@ -350,10 +418,9 @@ impl Session {
     }
 
     /// The error when all recipients, or one too many, were refused.
-    fn recipients_refused(&mut self) -> Box<Error> {
+    pub(super) fn recipients_refused(&mut self) -> Box<Error> {
         let envelope = &self.mail.envelope;
-        let temporary = envelope.count(RecipientState::RefusedTemporary) > 0;
-        self.mail.outcome = if temporary { Outcome::RejectedTemporary } else { Outcome::RejectedPermanent };
+        self.mail.outcome = self.mail.refused_outcome();
         let index = (0..envelope.len()).find(|index| envelope.refusal(*index).is_some()).unwrap_or_default();
         let first = envelope.recipient(index).unwrap_or_default();
         let refused = envelope.len() - self.mail.accepted;
