@@ -7,13 +7,13 @@ use super::waker::Waker;
 use crate::error::{Code, Error, Phase, Result};
 use dns_lookup::{AddrFamily, AddrInfoHints, LookupErrorKind, SockType};
 use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
-/// The most look-ups that may be under way in one process, those that nobody
-/// waits for any more counted: each holds a thread until the system gives up.
-const MOST_LOOKUPS: usize = 1024;
+/// The most look-ups that run at a time in one process, those that nobody waits for
+/// any more counted: each holds a thread until the system gives up. Others wait.
+const MOST_LOOKUPS: usize = 256;
 
 /// `getaddrinfo` and the modules it loads are known to work in this much.
 const STACK: usize = 512 * 1024;
@@ -21,12 +21,79 @@ const STACK: usize = 512 * 1024;
 /// What glibc says where a name has addresses, but of the other family (`EAI_ADDRFAMILY`).
 const OTHER_FAMILY: i32 = -9;
 
-static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+type Answer = Mutex<Option<Result<Vec<SocketAddr>>>>;
 
 /// A look-up under way.
 #[derive(Debug)]
 pub struct Lookup {
-    answer: Arc<Mutex<Option<Result<Vec<SocketAddr>>>>>,
+    answer: Arc<Answer>,
+}
+
+/// What a thread has to do.
+struct Task {
+    host: String,
+    port: u16,
+    family: Family,
+    /// Gone when nobody waits for it any more.
+    answer: Weak<Answer>,
+    waker: Arc<Waker>,
+}
+
+impl Task {
+    fn run(self) {
+        if self.answer.strong_count() == 0 {
+            return;
+        }
+        let found = look_up(&self.host, self.port, self.family);
+        if let Some(answer) = self.answer.upgrade() {
+            *answer.lock() = Some(found);
+            self.waker.wake();
+        }
+    }
+}
+
+/// The look-ups of the process.
+struct Lookups {
+    /// Of which process: a child has none of its parent's threads.
+    epoch: u64,
+    running: usize,
+    waiting: VecDeque<Task>,
+}
+
+static LOOKUPS: Mutex<Lookups> = Mutex::new(Lookups { epoch: 0, running: 0, waiting: VecDeque::new() });
+
+impl Lookups {
+    /// The next task of a thread that has done one; without one, the thread ends.
+    fn next() -> Option<Task> {
+        let mut lookups = LOOKUPS.lock();
+        let next = lookups.waiting.pop_front();
+        if next.is_none() {
+            lookups.running -= 1;
+        }
+        next
+    }
+
+    fn add(task: Task) -> std::io::Result<()> {
+        let mut lookups = LOOKUPS.lock();
+        if lookups.epoch != sys::process_epoch() {
+            *lookups = Self { epoch: sys::process_epoch(), running: 0, waiting: VecDeque::new() };
+        }
+        if lookups.running >= MOST_LOOKUPS {
+            lookups.waiting.push_back(task);
+            return Ok(());
+        }
+        lookups.running += 1;
+        drop(lookups);
+        let work = move || {
+            let mut task = Some(task);
+            while let Some(present) = task {
+                present.run();
+                task = Self::next();
+            }
+        };
+        let builder = std::thread::Builder::new().name("smtp-resolve".into()).stack_size(STACK);
+        sys::without_signals(|| builder.spawn(work)).map(drop).inspect_err(|_| LOOKUPS.lock().running -= 1)
+    }
 }
 
 impl Lookup {
@@ -37,26 +104,12 @@ impl Lookup {
     /// If no thread can be started.
     pub fn start(host: &str, port: u16, family: Family, waker: &Arc<Waker>) -> Result<Self> {
         let answer = Arc::new(Mutex::new(None));
-        if LOOKUPS.fetch_add(1, Ordering::Relaxed) >= MOST_LOOKUPS {
-            LOOKUPS.fetch_sub(1, Ordering::Relaxed);
-            let what = format!("{MOST_LOOKUPS} host name look-ups hang already");
-            return Err(Error::new(Code::HOST_LOOKUP_FAILED, Phase::Resolve, what));
-        }
-        let task = {
-            let (host, answer, waker) = (host.to_owned(), Arc::clone(&answer), Arc::clone(waker));
-            move || {
-                let found = look_up(&host, port, family);
-                *answer.lock() = Some(found);
-                waker.wake();
-                LOOKUPS.fetch_sub(1, Ordering::Relaxed);
-            }
-        };
-        let builder = std::thread::Builder::new().name("smtp-resolve".into()).stack_size(STACK);
-        if let Err(error) = sys::without_signals(|| builder.spawn(task)) {
-            LOOKUPS.fetch_sub(1, Ordering::Relaxed);
+        let (host, waker) = (host.to_owned(), Arc::clone(waker));
+        let task = Task { host, port, family, answer: Arc::downgrade(&answer), waker };
+        Lookups::add(task).map_err(|error| {
             let what = format!("no thread could be started to look the host name up (system: {error})");
-            return Err(Error::new(Code::HOST_LOOKUP_FAILED, Phase::Resolve, what).with_os(&error));
-        }
+            Error::new(Code::HOST_LOOKUP_FAILED, Phase::Resolve, what).with_os(&error)
+        })?;
         Ok(Self { answer })
     }
 
@@ -127,6 +180,25 @@ mod tests {
         sys::wait(&[waker.watch()], Some(10_000)).expect("poll");
         let addresses = lookup.take().expect("an answer").expect("localhost has an address");
         assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 25));
+    }
+
+    #[test]
+    fn more_look_ups_than_threads_wait_for_each_other() {
+        let waker = Arc::new(Waker::new().expect("descriptors"));
+        let start = |_| Lookup::start("localhost", 25, Family::Any, &waker).expect("a thread");
+        let mut lookups: Vec<_> = (0..3 * MOST_LOOKUPS).map(start).collect();
+        // Whoever gives up holds nobody up.
+        lookups.truncate(5 * MOST_LOOKUPS / 2);
+        sys::wait(&[waker.watch()], Some(20_000)).expect("poll");
+        while let Some(lookup) = lookups.pop() {
+            match lookup.take() {
+                Some(answer) => assert!(answer.is_ok()),
+                None => {
+                    lookups.push(lookup);
+                    std::thread::yield_now();
+                }
+            }
+        }
     }
 
     #[test]

@@ -218,6 +218,45 @@ def test_a_newsletter(server, programs, language, tmp_path):
     assert missing.returncode == 1 and "/nowhere/mail.eml" in missing.stderr and "Traceback" not in missing.stderr
 
 
+def test_a_loop_with_poll(server, programs, tmp_path):
+    command = programs("poll_loop", "c")
+    files = [tmp_path / f"{number}.eml" for number in range(50)]
+    for number, file in enumerate(files):
+        file.write_bytes(message(f"poll-loop-{number}").encode())
+    plain = [server.host, server.ports["plain"], "bob@example.test", "alice@example.test"]
+    done = run_program(command, *plain, *files, SMTP_USER=server.user, SMTP_PASSWORD=server.password)
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == sorted(f"sent: {file}" for file in files)
+    for number in range(50):
+        assert server.stored(f"poll-loop-{number}") == message(f"poll-loop-{number}").encode()
+    some = run_program(command, *plain, files[0], "/nowhere/mail.eml")
+    assert some.returncode == 1 and "/nowhere/mail.eml" in some.stderr and str(files[0]) in some.stdout
+    refused = run_program(command, server.host, 1, *plain[2:], *files[:3])
+    assert refused.returncode == 1 and refused.stderr.count("refused") == 3 and refused.stdout == ""
+    assert run_program(command, *plain).returncode == 2
+
+
+def test_a_newsletter_with_asyncio(server, programs, tmp_path):
+    command = programs("async_newsletter", "python")
+    users = [f"reader{number}@example.test" for number in range(100)]
+    (tmp_path / "list").write_text("\n".join([users[0], *users, "", "later@example.test", "reject@example.test"]))
+    (tmp_path / "message.eml").write_bytes(b"X-Mark: own-{address}\r\n\r\nDear {address}\r\n")
+    plain = [server.host, server.ports["plain"], "bob@example.test", tmp_path / "list", tmp_path / "message.eml"]
+    done = run_program(command, *plain, 7, SMTP_USER=server.user, SMTP_PASSWORD=server.password)
+    assert done.returncode == 1 and "100 of 102 have it" in done.stderr, done.stderr
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows] == [*users, "later@example.test", "reject@example.test"]
+    assert all(row[1:] == ["accepted", ""] for row in rows[:-2])
+    assert [row[1] for row in rows[-2:]] == ["refused for now", "refused"] and "550" in rows[-1][2]
+    for user in users:
+        assert f"Dear {user}".encode() in server.stored(f"own-{user}")
+    unreachable = run_program(command, server.host, 1, *plain[2:])
+    assert unreachable.returncode == 1 and unreachable.stdout.count("not sent") == 102
+    assert run_program(command, *plain[:4]).returncode == 2
+    assert run_program(command, *plain, "x").returncode == 2
+    assert run_program(command, *plain[:4], "/nowhere").returncode == 2
+
+
 CALENDAR = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nMETHOD:REQUEST\r\nEND:VCALENDAR\r\n"
 
 
