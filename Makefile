@@ -1,6 +1,9 @@
 # make demo   build, start a local mail server, send from C and from Python, show what arrived
 # make test   everything that must hold: format, lints, docs, Rust, C and Python tests, real servers
 # make bench  what a message costs, counted
+# make compare  the same beside other clients, with the bench harness (benches/compare/run.py)
+# make soak   ten minutes of many clients, memory and descriptors watched (SOAK_SECONDS=N for other lengths)
+# make tsan   the programs of tests/c under ThreadSanitizer; part of make test where the tools are there
 
 CARGO  ?= cargo
 PYTHON ?= python3
@@ -11,7 +14,7 @@ LIB    := target/release
 # Run once more with calls that do not wait.
 ON_SOCKETS := content delivery hostile_wire networks observe proxies starttls tls trust
 
-.PHONY: all demo test bench generated clean
+.PHONY: all demo test bench tsan compare soak generated clean
 
 all:
 	$(CARGO) build --release --locked
@@ -31,6 +34,17 @@ test: $(VENV)/.ready
 
 bench:
 	$(CARGO) bench --locked --bench counts
+
+compare: all
+	$(PYTHON) benches/compare/run.py
+	$(PYTHON) benches/compare/table.py
+	$(PYTHON) benches/compare/plot.py
+
+soak: all $(VENV)/.ready
+	SOAK_SECONDS=$${SOAK_SECONDS:-600} $(VENV)/bin/pytest -q -s tests/suite/test_soak.py
+
+tsan: $(VENV)/.ready
+	$(VENV)/bin/pytest -q -rs tests/suite/test_tsan.py
 
 # Files made from the library's tables; see tests/generated.rs.
 generated:

@@ -638,6 +638,152 @@
 
 /** @} */
 
+/** @name SMTP_EXPORT
+ *  Options of SmtpMessageExport, SmtpMessageExportFile, SmtpMessageExportStream and SmtpMessageGetSize; bits.
+ *  @{ */
+
+/**
+ * Header fields in the usual order, without Bcc, Received, Return-Path, Status and
+ * X400-Received.
+ */
+#define SMTP_EXPORT_DEFAULT 0x0
+
+/**
+ * All header fields, Bcc included.
+ */
+#define SMTP_EXPORT_ALLHEADERS 0x1
+
+/**
+ * Header fields in the order in which they were set or loaded.
+ */
+#define SMTP_EXPORT_KEEPORDER 0x2
+
+/** @} */
+
+/** @name SMTP_MESSAGE
+ *  Numbers of SmtpMessageSetInteger and SmtpMessageGetInteger.
+ *  @{ */
+
+/**
+ * How urgent the message is: an SMTP_PRIORITY_ constant.
+ */
+#define SMTP_MESSAGE_PRIORITY 1
+
+/**
+ * 1 if paragraphs of the plain text may be wrapped by the reader's program (RFC 3676); else 0.
+ */
+#define SMTP_MESSAGE_FLOWED 2
+
+/**
+ * How texts are encoded: an SMTP_ENCODING_ constant.
+ */
+#define SMTP_MESSAGE_ENCODING 3
+
+/** @} */
+
+/** @name SMTP_ENCODING
+ *  Values of SMTP_MESSAGE_ENCODING: how texts are encoded.
+ *  @{ */
+
+/**
+ * 7bit if that is enough, else quoted-printable or base64, whichever is shorter.
+ */
+#define SMTP_ENCODING_AUTOMATIC 0
+
+/**
+ * Quoted-printable.
+ */
+#define SMTP_ENCODING_QUOTED 1
+
+/**
+ * Base64.
+ */
+#define SMTP_ENCODING_BASE64 2
+
+/**
+ * As they are, where the server offers 8BITMIME; else as automatic.
+ */
+#define SMTP_ENCODING_8BIT 3
+
+/** @} */
+
+/** @name SMTP_PRIORITY
+ *  Values of SMTP_MESSAGE_PRIORITY: how urgent a message is.
+ *  @{ */
+
+/**
+ * Nothing is said.
+ */
+#define SMTP_PRIORITY_NONE 0
+
+/**
+ * Most urgent.
+ */
+#define SMTP_PRIORITY_HIGHEST 1
+
+/**
+ * Urgent.
+ */
+#define SMTP_PRIORITY_HIGH 2
+
+/**
+ * Neither.
+ */
+#define SMTP_PRIORITY_NORMAL 3
+
+/**
+ * Can wait.
+ */
+#define SMTP_PRIORITY_LOW 4
+
+/**
+ * Can wait longest.
+ */
+#define SMTP_PRIORITY_LOWEST 5
+
+/** @} */
+
+/** @name SMTP_PART_TEXT
+ *  Texts of SmtpMessageGetPartString.
+ *  @{ */
+
+/**
+ * Its type in lower case, such as text/plain.
+ */
+#define SMTP_PART_TEXT_TYPE 1
+
+/**
+ * Its file name.
+ */
+#define SMTP_PART_TEXT_NAME 2
+
+/**
+ * attachment or inline, if it says so.
+ */
+#define SMTP_PART_TEXT_DISPOSITION 3
+
+/**
+ * Its content id, without brackets.
+ */
+#define SMTP_PART_TEXT_CONTENT_ID 4
+
+/**
+ * The character set that it says it has.
+ */
+#define SMTP_PART_TEXT_CHARSET 5
+
+/**
+ * Its transfer encoding.
+ */
+#define SMTP_PART_TEXT_ENCODING 6
+
+/**
+ * Its content as UTF-8, from its character set.
+ */
+#define SMTP_PART_TEXT_CONTENT 7
+
+/** @} */
+
 /** @name SMTP_EVENT
  *  Events of SmtpRegisterEvent; bits.
  *  @{ */
@@ -2042,6 +2188,50 @@
 #define SMTP_ERROR_BATCH_ENDED ((int32_t)(-2147200987))  /* 0x80045025 */
 
 /**
+ * The header field cannot be written. Correct the name or the value that the message tells of.
+ */
+#define SMTP_ERROR_HEADER ((int32_t)(-2147200976))  /* 0x80045030 */
+
+/**
+ * The attachment cannot be used. Check the file, its name and its type; the message says which.
+ */
+#define SMTP_ERROR_ATTACHMENT ((int32_t)(-2147200975))  /* 0x80045031 */
+
+/**
+ * The message has no such header field or part. Ask for the number of them first; they count
+ * from 0.
+ */
+#define SMTP_ERROR_NOT_FOUND ((int32_t)(-2147200974))  /* 0x80045032 */
+
+/**
+ * What was to be loaded is not a message. Load header fields, an empty line and a body, as in
+ * an .eml file.
+ */
+#define SMTP_ERROR_NOT_A_MESSAGE ((int32_t)(-2147200973))  /* 0x80045033 */
+
+/**
+ * What was to be written could not be written. Look into the writer callback, or check the path
+ * and the room on the disk.
+ */
+#define SMTP_ERROR_WRITER ((int32_t)(-2147200972))  /* 0x80045034 */
+
+/**
+ * The message does not say whom it is from. Set the header field From.
+ */
+#define SMTP_ERROR_NO_SENDER ((int32_t)(-2147200971))  /* 0x80045035 */
+
+/**
+ * The part has no content of its own. Ask for the parts that are in it.
+ */
+#define SMTP_ERROR_NO_CONTENT ((int32_t)(-2147200970))  /* 0x80045036 */
+
+/**
+ * The body of a loaded message cannot be replaced. Empty the message with SmtpMessageClear, or
+ * compose another one.
+ */
+#define SMTP_ERROR_LOADED_BODY ((int32_t)(-2147200969))  /* 0x80045037 */
+
+/**
  * The server is closing the connection (421). Connect again later.
  */
 #define SMTP_ERROR_SERVER_CLOSING ((int32_t)(-2147200767))  /* 0x80045101 */
@@ -2260,6 +2450,13 @@ typedef struct SmtpBatch SmtpBatch;
  * from any thread. The pointer is a token: it does not point to anything.
  */
 typedef struct SmtpClient SmtpClient;
+
+/**
+ * A message to compose, load, read and send. Made by SmtpMessageCreate, ended by
+ * SmtpMessageRelease; usable from any thread. The pointer is a token: it does not
+ * point to anything.
+ */
+typedef struct SmtpMessage SmtpMessage;
 
 /**
  * What a callback is told. Valid during the callback only.
@@ -2637,6 +2834,42 @@ typedef struct SmtpSecurityInfo {
      */
     uint32_t verified;
 } SmtpSecurityInfo;
+
+/**
+ * Has a reader begin anew: 0 if it did, else a negative number.
+ */
+typedef int32_t (*SmtpRewindCallback)(void *user_data);
+
+/**
+ * One part of a message.
+ */
+typedef struct SmtpMessagePart {
+    /**
+     * The size of this structure in octets, set by the caller; later versions append members.
+     */
+    uint32_t size;
+    /**
+     * How many parts it is in.
+     */
+    uint32_t depth;
+    /**
+     * The number of the part that it is in; -1 for the outermost.
+     */
+    int64_t parent;
+    /**
+     * 1 if it has content of its own, 0 if it only holds other parts.
+     */
+    uint32_t has_content;
+    /**
+     * 1 if it says that it is an attachment.
+     */
+    uint32_t is_attachment;
+} SmtpMessagePart;
+
+/**
+ * Takes the next piece of a message; 0 if it did, else a number to give up with.
+ */
+typedef int32_t (*SmtpWriteCallback)(const void *data, size_t length, void *user_data);
 
 /**
  * Registers a callback for events; it takes the place of the one before.
@@ -3864,6 +4097,620 @@ int32_t SmtpSetDeliveryOptions(struct SmtpClient *client, uint32_t options);
  * Threads: any; the environment variable TZ is read. Since 0.1.
  */
 int32_t SmtpGetCurrentDate(char *buffer, size_t capacity, size_t *length);
+
+/**
+ * Creates an empty message.
+ *
+ * @return the message, to be ended with SmtpMessageRelease; NULL on failure, of
+ *         which SmtpGetLastError(NULL) tells
+ *
+ * Threads: any. Since 0.1.
+ */
+struct SmtpMessage *SmtpMessageCreate(void);
+
+/**
+ * Releases a message. One that is being sent or exported is so to its end.
+ *
+ * @param message  the message; NULL is allowed and does nothing
+ * @return 0; SMTP_ERROR_INVALID_HANDLE if it was released before or never was a message
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageRelease(struct SmtpMessage *message);
+
+/**
+ * Empties a message: header fields, texts and attachments.
+ *
+ * @param message  the message
+ * @return 0, or an error code
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageClear(struct SmtpMessage *message);
+
+/**
+ * Composes a message in one call; what was in it before is gone.
+ *
+ * Each list takes addresses such as user@example.com or Name <user@example.com>,
+ * names in any script, separated by commas or semicolons, with groups and
+ * comments (RFC 5322 section 3.4). A text alone makes a plain message, an HTML text
+ * alone one of HTML, and both an alternative of which a reader shows the better. Date
+ * and Message-ID are made when the message is first exported or sent, if they are
+ * not set, and stay.
+ *
+ * @param message  the message
+ * @param from     the author; any of these may be NULL to be left out
+ * @param to       the recipients
+ * @param cc       who gets a copy
+ * @param bcc      who gets a copy that nobody else knows of
+ * @param subject  the subject, without line ends
+ * @param text     the plain text, with any line ends
+ * @param html     the HTML text, with any line ends
+ * @return 0, or SMTP_ERROR_INVALID_ADDRESS, SMTP_ERROR_HEADER, SMTP_ERROR_INVALID_UTF8;
+ *         the message is unchanged then
+ *
+ * Threads: any. The strings are UTF-8 and copied. Since 0.1.
+ */
+int32_t SmtpMessageCompose(struct SmtpMessage *message,
+                           const char *from,
+                           const char *to,
+                           const char *cc,
+                           const char *bcc,
+                           const char *subject,
+                           const char *text,
+                           const char *html);
+
+/**
+ * Sets the plain text of a message.
+ *
+ * @param message  the message
+ * @param text     the text, with any line ends; NULL removes it
+ * @return 0, or SMTP_ERROR_LOADED_BODY if the message was loaded
+ *
+ * Threads: any. The string is UTF-8 and copied. Since 0.1.
+ */
+int32_t SmtpMessageSetText(struct SmtpMessage *message, const char *text);
+
+/**
+ * Sets the HTML text of a message. Images that go with it are attached with a
+ * content id, say logo, and shown by it: <img src="cid:logo">.
+ *
+ * @param message  the message
+ * @param html     the text, with any line ends; NULL removes it
+ * @return 0, or SMTP_ERROR_LOADED_BODY if the message was loaded
+ *
+ * Threads: any. The string is UTF-8 and copied. Since 0.1.
+ */
+int32_t SmtpMessageSetHtml(struct SmtpMessage *message, const char *html);
+
+/**
+ * Adds a calendar to a message as an alternative to its texts, as invitations have
+ * it (RFC 6047).
+ *
+ * @param message   the message
+ * @param calendar  the calendar, from BEGIN:VCALENDAR to END:VCALENDAR (RFC 5545); NULL removes it
+ * @param method    its method, such as REQUEST, CANCEL or REPLY, as it says itself; NULL: REQUEST
+ * @return 0, or SMTP_ERROR_LOADED_BODY if the message was loaded, SMTP_ERROR_HEADER
+ *
+ * Threads: any. The strings are UTF-8 and copied. Since 0.1.
+ */
+int32_t SmtpMessageSetCalendar(struct SmtpMessage *message,
+                               const char *calendar,
+                               const char *method);
+
+/**
+ * The plain text of a message that was composed or loaded: the first that is not attached.
+ *
+ * @param message   the message
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_NOT_FOUND if there is none, SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetText(const struct SmtpMessage *message,
+                           char *buffer,
+                           size_t capacity,
+                           size_t *length);
+
+/**
+ * The HTML text of a message that was composed or loaded: the first that is not attached.
+ *
+ * @param message   the message
+ * @param buffer    as for SmtpMessageGetText
+ * @param capacity  as for SmtpMessageGetText
+ * @param length    as for SmtpMessageGetText
+ * @return as SmtpMessageGetText
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetHtml(const struct SmtpMessage *message,
+                           char *buffer,
+                           size_t capacity,
+                           size_t *length);
+
+/**
+ * Sets a number about a message.
+ *
+ * @param message  the message
+ * @param which    SMTP_MESSAGE_ constant
+ * @param value    the value
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageSetInteger(struct SmtpMessage *message, uint32_t which, int64_t value);
+
+/**
+ * Reads a number about a message.
+ *
+ * @param message  the message
+ * @param which    SMTP_MESSAGE_ constant
+ * @param value    set to the value
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER, SMTP_ERROR_NULL_POINTER
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetInteger(const struct SmtpMessage *message, uint32_t which, int64_t *value);
+
+/**
+ * Says how to leave the mailing list that a message is for: sets List-Unsubscribe
+ * (RFC 2369), and with one click List-Unsubscribe-Post (RFC 8058), which large
+ * mailbox providers want of newsletters.
+ *
+ * @param message    the message
+ * @param address    the mail address that takes the wish, perhaps with ?subject=...; may be NULL
+ * @param page       the page that takes it, https://...; may be NULL
+ * @param one_click  1 if the page takes a POST without asking back; else 0
+ * @return 0, or SMTP_ERROR_HEADER, SMTP_ERROR_INVALID_ADDRESS
+ *
+ * Threads: any. The strings are copied. For one click the message must be signed
+ * (DKIM) with both fields. Since 0.1.
+ */
+int32_t SmtpMessageSetUnsubscribe(struct SmtpMessage *message,
+                                  const char *address,
+                                  const char *page,
+                                  uint32_t one_click);
+
+/**
+ * Asks the reader's program for a receipt when the message is read (RFC 8098): sets
+ * Disposition-Notification-To.
+ *
+ * @param message  the message
+ * @param address  who gets the receipt; NULL or empty: nobody
+ * @return 0, or SMTP_ERROR_INVALID_ADDRESS
+ *
+ * Threads: any. The string is UTF-8 and copied. Since 0.1.
+ */
+int32_t SmtpMessageSetReadReceipt(struct SmtpMessage *message, const char *address);
+
+/**
+ * Sets a header field of a message. If there are several of the name, the first
+ * gets the value and the others are removed.
+ *
+ * From, To and the like take lists of addresses, as SmtpMessageCompose does.
+ * Message-ID, References, Date and the like take ASCII. All others take text of any
+ * script, which is encoded as it needs to be (RFC 2047). No value can make a second
+ * field: one with a line end is refused. What tells of the content (Content-Type
+ * and the like) is made by the library.
+ *
+ * @param message  the message
+ * @param name     the name, such as Reply-To or X-Customer
+ * @param value    the value
+ * @return 0, or SMTP_ERROR_HEADER, SMTP_ERROR_INVALID_ADDRESS, SMTP_ERROR_INVALID_UTF8
+ *
+ * Threads: any. The strings are UTF-8 and copied. Since 0.1.
+ */
+int32_t SmtpMessageSetHeader(struct SmtpMessage *message, const char *name, const char *value);
+
+/**
+ * Adds a header field to a message, behind all others, also if there are some of
+ * the name already.
+ *
+ * @param message  the message
+ * @param name     as for SmtpMessageSetHeader
+ * @param value    as for SmtpMessageSetHeader
+ * @return as SmtpMessageSetHeader
+ *
+ * Threads: any. The strings are UTF-8 and copied. Since 0.1.
+ */
+int32_t SmtpMessageAddHeader(struct SmtpMessage *message, const char *name, const char *value);
+
+/**
+ * The value of a header field by its name, decoded.
+ *
+ * @param message     the message
+ * @param name        the name, in any case
+ * @param occurrence  which of the fields of this name, from 0
+ * @param buffer      room for the value and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity    its size in octets
+ * @param length      set to the length of the whole value without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_NOT_FOUND, SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetHeader(const struct SmtpMessage *message,
+                             const char *name,
+                             size_t occurrence,
+                             char *buffer,
+                             size_t capacity,
+                             size_t *length);
+
+/**
+ * How many header fields a message has.
+ *
+ * @param message  the message
+ * @param count    set to the number
+ * @return 0, or SMTP_ERROR_NULL_POINTER
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetHeaderCount(const struct SmtpMessage *message, size_t *count);
+
+/**
+ * The name of a header field by its index.
+ *
+ * @param message   the message
+ * @param index     its number, from 0
+ * @param buffer    room for the name and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole name without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_NOT_FOUND, SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetHeaderName(const struct SmtpMessage *message,
+                                 size_t index,
+                                 char *buffer,
+                                 size_t capacity,
+                                 size_t *length);
+
+/**
+ * The value of a header field by its index, decoded.
+ *
+ * @param message   the message
+ * @param index     its number, from 0
+ * @param buffer    room for the value and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole value without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_NOT_FOUND, SMTP_ERROR_BUFFER_TOO_SMALL
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetHeaderValue(const struct SmtpMessage *message,
+                                  size_t index,
+                                  char *buffer,
+                                  size_t capacity,
+                                  size_t *length);
+
+/**
+ * Sets the value of a header field by its index.
+ *
+ * @param message  the message
+ * @param index    its number, from 0
+ * @param value    as for SmtpMessageSetHeader
+ * @return 0, or SMTP_ERROR_NOT_FOUND, and as SmtpMessageSetHeader
+ *
+ * Threads: any. The string is UTF-8 and copied. Since 0.1.
+ */
+int32_t SmtpMessageSetHeaderValue(struct SmtpMessage *message, size_t index, const char *value);
+
+/**
+ * Removes all header fields of a name.
+ *
+ * @param message  the message
+ * @param name     the name, in any case
+ * @return 0, also if there was none
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageRemoveHeader(struct SmtpMessage *message, const char *name);
+
+/**
+ * Removes a header field by its index; those behind it move up.
+ *
+ * @param message  the message
+ * @param index    its number, from 0
+ * @return 0, or SMTP_ERROR_NOT_FOUND
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageRemoveHeaderAt(struct SmtpMessage *message, size_t index);
+
+/**
+ * Attaches octets in memory to a message.
+ *
+ * @param message     the message
+ * @param name        the file name, in any script; NULL or empty: none
+ * @param type        the type, such as application/pdf, perhaps with parameters; NULL: guessed from the name
+ * @param content_id  for an image in the HTML text, the name by which that shows it as
+ *                    cid:..., without brackets; NULL: an attachment
+ * @param data        the octets
+ * @param length      how many, or SMTP_NUL_TERMINATED
+ * @return 0, or SMTP_ERROR_ATTACHMENT if name, type or content id cannot be written,
+ *         SMTP_ERROR_NULL_POINTER
+ *
+ * Threads: any. Everything is copied. Since 0.1.
+ */
+int32_t SmtpMessageAttach(struct SmtpMessage *message,
+                          const char *name,
+                          const char *type,
+                          const char *content_id,
+                          const void *data,
+                          size_t length);
+
+/**
+ * Attaches a file to a message. It is read and encoded while the message is sent or
+ * exported, so that its size costs no memory, and must not change until then.
+ *
+ * @param message     the message
+ * @param path        the file, UTF-8, not a pipe or device
+ * @param name        the name that the reader sees; NULL: that of the file
+ * @param type        as for SmtpMessageAttach
+ * @param content_id  as for SmtpMessageAttach
+ * @return 0, or SMTP_ERROR_ATTACHMENT, also if the file cannot be opened
+ *
+ * Threads: any. The strings are copied. Since 0.1.
+ */
+int32_t SmtpMessageAttachFile(struct SmtpMessage *message,
+                              const char *path,
+                              const char *name,
+                              const char *type,
+                              const char *content_id);
+
+/**
+ * Attaches what a function of the program's gives. It is asked while the message is
+ * sent or exported.
+ *
+ * @param message     the message
+ * @param name        as for SmtpMessageAttach
+ * @param type        as for SmtpMessageAttach
+ * @param content_id  as for SmtpMessageAttach
+ * @param size        how many octets it will give, exactly; SMTP_SIZE_UNKNOWN if it is not
+ *                    known, and then the server is not told the size of the message
+ * @param reader      the function
+ * @param rewind      has it begin anew, for each time but the first that the content is needed;
+ *                    NULL if it gives its content once
+ * @param user_data   passed to the functions
+ * @param destroy     called with user_data when the message no longer needs the functions, also
+ *                    if this call fails; may be NULL
+ * @return 0, or SMTP_ERROR_ATTACHMENT, SMTP_ERROR_NULL_POINTER
+ *
+ * Threads: any. The strings are copied. The functions are called on the thread that
+ * sends or exports, with no lock of the library's held but one for this attachment.
+ * Since 0.1.
+ */
+int32_t SmtpMessageAttachReader(struct SmtpMessage *message,
+                                const char *name,
+                                const char *type,
+                                const char *content_id,
+                                uint64_t size,
+                                SmtpReadCallback reader,
+                                SmtpRewindCallback rewind,
+                                void *user_data,
+                                SmtpDestroyCallback destroy);
+
+/**
+ * Attaches a message to another one, as it is now, as in forwarding (message/rfc822).
+ *
+ * @param message   the message that gets it
+ * @param attached  the message to attach; a change to it later changes nothing here
+ * @param name      the file name, such as original.eml; NULL: none
+ * @return 0, or SMTP_ERROR_ATTACHMENT if 20 messages are in each other already
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageAttachMessage(struct SmtpMessage *message,
+                                 const struct SmtpMessage *attached,
+                                 const char *name);
+
+/**
+ * How many parts a message has: texts, attachments, and those that hold others.
+ *
+ * @param message  the message, composed or loaded
+ * @param count    set to the number
+ * @return 0, or SMTP_ERROR_NULL_POINTER
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetPartCount(const struct SmtpMessage *message, size_t *count);
+
+/**
+ * Where a part of a message is among the others. The outermost is first, and each is
+ * before those in it.
+ *
+ * @param message  the message
+ * @param index    its number, from 0
+ * @param part     filled in; its member size must be set before
+ * @return 0, or SMTP_ERROR_NOT_FOUND, SMTP_ERROR_INVALID_PARAMETER
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetPart(const struct SmtpMessage *message,
+                           size_t index,
+                           struct SmtpMessagePart *part);
+
+/**
+ * A text about a part of a message.
+ *
+ * @param message   the message
+ * @param index     the number of the part, from 0
+ * @param which     SMTP_PART_TEXT_ constant
+ * @param buffer    room for the text and its NUL; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole text without its NUL; may be NULL
+ * @return 0, or SMTP_ERROR_NOT_FOUND if there is no such part, or it does not have that;
+ *         SMTP_ERROR_BUFFER_TOO_SMALL, SMTP_ERROR_INVALID_PARAMETER
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetPartString(const struct SmtpMessage *message,
+                                 size_t index,
+                                 uint32_t which,
+                                 char *buffer,
+                                 size_t capacity,
+                                 size_t *length);
+
+/**
+ * The content of a part of a message, decoded.
+ *
+ * @param message   the message
+ * @param index     the number of the part, from 0
+ * @param buffer    room for the content; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the whole content; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL with the buffer as it was, SMTP_ERROR_NOT_FOUND,
+ *         SMTP_ERROR_NO_CONTENT if it only holds other parts, and what reading a file
+ *         or reader that was attached gives
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageGetPartContent(const struct SmtpMessage *message,
+                                  size_t index,
+                                  void *buffer,
+                                  size_t capacity,
+                                  size_t *length);
+
+/**
+ * Writes the content of a part of a message, decoded, to a file, which is made or
+ * emptied. The name that the message gives the file is no path to be trusted.
+ *
+ * @param message  the message
+ * @param index    the number of the part, from 0
+ * @param path     the file, UTF-8
+ * @return 0, or SMTP_ERROR_WRITER if the file cannot be written, and as SmtpMessageGetPartContent
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageSavePart(const struct SmtpMessage *message, size_t index, const char *path);
+
+/**
+ * Loads a finished message, such as the content of an .eml file; what was in the
+ * message before is gone.
+ *
+ * Its header fields and parts can be read; fields can be changed and things be
+ * attached, but its texts not be replaced. Line ends become CRLF. The whole is kept
+ * in memory.
+ *
+ * @param message  the message
+ * @param data     header fields, empty line and body
+ * @param length   its length in octets, or SMTP_NUL_TERMINATED
+ * @return 0, or SMTP_ERROR_NOT_A_MESSAGE, SMTP_ERROR_NULL_POINTER; the message is unchanged then
+ *
+ * Threads: any. The data is copied. Since 0.1.
+ */
+int32_t SmtpMessageLoad(struct SmtpMessage *message, const void *data, size_t length);
+
+/**
+ * Loads the message of a file, as SmtpMessageLoad does from memory.
+ *
+ * @param message  the message
+ * @param path     the file, UTF-8
+ * @return 0, or SMTP_ERROR_FILE, SMTP_ERROR_NOT_A_MESSAGE; the message is unchanged then
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageLoadFile(struct SmtpMessage *message, const char *path);
+
+/**
+ * Loads a message that a function of the program's gives, as SmtpMessageLoad does from memory.
+ *
+ * @param message    the message
+ * @param reader     the function, called until it returns 0
+ * @param user_data  passed to it
+ * @return 0, or SMTP_ERROR_READER if the reader gave up, SMTP_ERROR_NOT_A_MESSAGE; the
+ *         message is unchanged then
+ *
+ * Threads: any. The reader is called with no lock of the library's held. Since 0.1.
+ */
+int32_t SmtpMessageLoadStream(struct SmtpMessage *message,
+                              SmtpReadCallback reader,
+                              void *user_data);
+
+/**
+ * How many octets an export of the message has, with the same options.
+ *
+ * @param message  the message
+ * @param options  SMTP_EXPORT_ bits
+ * @param size     set to the number; SMTP_SIZE_UNKNOWN if a reader was attached without its size
+ * @return 0, or SMTP_ERROR_INVALID_PARAMETER, SMTP_ERROR_NULL_POINTER
+ *
+ * Threads: any. Makes Date and Message-ID if they are missing. Since 0.1.
+ */
+int32_t SmtpMessageGetSize(struct SmtpMessage *message, uint32_t options, uint64_t *size);
+
+/**
+ * Writes a message to the caller's buffer: header fields, empty line and body.
+ *
+ * By default the fields are in the usual order, and Bcc, Received, Return-Path, Status
+ * and X400-Received are left out. Texts that SMTP_ENCODING_8BIT was set for are 8bit.
+ *
+ * @param message   the message
+ * @param options   SMTP_EXPORT_ bits
+ * @param buffer    room for the message; NULL with capacity 0 asks for the length only
+ * @param capacity  its size in octets
+ * @param length    set to the length of the message; may be NULL
+ * @return 0, or SMTP_ERROR_BUFFER_TOO_SMALL with the buffer as it was, SMTP_ERROR_INVALID_PARAMETER,
+ *         and what reading a file or reader that was attached gives
+ *
+ * Threads: any. Makes Date and Message-ID if they are missing. Since 0.1.
+ */
+int32_t SmtpMessageExport(struct SmtpMessage *message,
+                          uint32_t options,
+                          void *buffer,
+                          size_t capacity,
+                          size_t *length);
+
+/**
+ * Writes a message to a file, which is made or emptied, in constant memory. In all
+ * else like SmtpMessageExport.
+ *
+ * @param message  the message
+ * @param options  SMTP_EXPORT_ bits
+ * @param path     the file, UTF-8
+ * @return 0, or SMTP_ERROR_WRITER if the file cannot be written, and as SmtpMessageExport
+ *
+ * Threads: any. Since 0.1.
+ */
+int32_t SmtpMessageExportFile(struct SmtpMessage *message, uint32_t options, const char *path);
+
+/**
+ * Gives a message to a function of the program's piece by piece, in constant memory.
+ * In all else like SmtpMessageExport.
+ *
+ * @param message    the message
+ * @param options    SMTP_EXPORT_ bits
+ * @param writer     the function
+ * @param user_data  passed to it
+ * @return 0, or SMTP_ERROR_WRITER if the writer gave up, and as SmtpMessageExport
+ *
+ * Threads: any. The writer is called with no lock of the library's held. Since 0.1.
+ */
+int32_t SmtpMessageExportStream(struct SmtpMessage *message,
+                                uint32_t options,
+                                SmtpWriteCallback writer,
+                                void *user_data);
+
+/**
+ * Sends a composed or loaded message. The sender of the envelope is the address of
+ * its Sender field, or else the first one of From; the recipients are those of To,
+ * Cc and Bcc, members of groups included, each once. Bcc is not sent.
+ *
+ * What is attached is read and encoded while it is sent, in constant memory, and the
+ * size told to the server in advance is exact. All else is as for SmtpSendMessage.
+ *
+ * @param client   the client
+ * @param message  the message, which may be changed or released meanwhile: it is sent as
+ *                 it was when the client's turn came
+ * @return as SmtpSendMessage, and SMTP_ERROR_NO_SENDER, SMTP_ERROR_NO_RECIPIENTS,
+ *         SMTP_ERROR_ATTACHMENT, also if a file is not as long as when it was attached; the
+ *         message is not completed then, and the connection is closed
+ *
+ * Threads: any; waits for its turn. SmtpCancel ends it. Makes Date and Message-ID if
+ * they are missing. Since 0.1.
+ */
+int32_t SmtpSendComposed(struct SmtpClient *client, struct SmtpMessage *message);
 
 #ifdef __cplusplus
 }

@@ -4,7 +4,7 @@
 //! the [`ffi`] module. Layers, arrows only downwards (a test checks it):
 //!
 //! ```text
-//! ffi -> client -> drive -> net, proxy -> proto        error (below all of them)
+//! ffi -> client, message -> drive -> net, proxy -> proto        error (below all of them)
 //! ```
 //!
 //! - [`error`]: the table of error codes and the record of one failure.
@@ -13,6 +13,7 @@
 //! - [`net`]: names, sockets, TLS and waiting; the only place that knows the operating system.
 //! - [`drive`]: one step function that moves bytes between the two, and the loops over it.
 //! - [`client`]: the thread-safe client: properties, operations, results, cancelling.
+//! - [`message`]: messages: composed, loaded, read, and rendered piece by piece; beside the client.
 //! - [`ffi`]: the C boundary: handles, panics, strings.
 
 pub mod client;
@@ -20,6 +21,7 @@ pub mod drive;
 pub mod error;
 #[allow(unsafe_code, non_snake_case)]
 pub mod ffi;
+pub mod message;
 pub mod net;
 pub mod proto;
 pub mod proxy;

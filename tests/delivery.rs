@@ -172,12 +172,11 @@ fn a_header_beyond_ascii_needs_smtputf8() {
     server.finish().expect("as scripted");
 }
 
-/// More than one chunk: each with its true size, the last one never empty; and the
-/// rest is not sent when one is refused.
-#[test]
-fn a_large_message_goes_in_chunks() {
-    let line = b"0123456789abcdef0123456789abcdef\r\n";
-    let content = line.repeat(6000);
+type Taken = (Vec<(usize, bool)>, Vec<u8>);
+
+/// A server that takes the first messages and refuses those behind them: gives the size
+/// of each chunk, whether it was the last one, and the octets of all that were taken.
+fn chunk_server(takes: usize) -> (u16, std::thread::JoinHandle<Taken>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port();
     let server = std::thread::spawn(move || {
@@ -201,7 +200,7 @@ fn a_large_message_goes_in_chunks() {
                 let size: usize = chunk.split_whitespace().next().and_then(|size| size.parse().ok()).expect("a size");
                 let mut octets = vec![0; size];
                 reader.read_exact(&mut octets).expect("all of it");
-                if messages == 1 {
+                if messages <= takes {
                     taken.extend_from_slice(&octets);
                     sizes.push((size, chunk.contains("LAST")));
                 } else {
@@ -211,11 +210,29 @@ fn a_large_message_goes_in_chunks() {
             writer.write_all(reply.as_bytes()).expect("sent");
         }
     });
+    (port, server)
+}
+
+/// Content of a size that is not known: chunks with their true sizes, the last one
+/// never empty; and the rest is not sent when one is refused.
+#[test]
+fn a_large_message_of_a_reader_goes_in_chunks() {
+    let content = b"0123456789abcdef0123456789abcdef\r\n".repeat(6000);
+    let (port, server) = chunk_server(1);
     let client = Smtp::new();
     client.set(Property::Chunking, 2);
     client.connect(port, 0).expect("connects");
-    client.send("a@x.example", "b@y.example", &content).expect("taken");
-    let failure = client.send("a@x.example", "b@y.example", &content).expect_err("refused");
+    let send = || {
+        let mut left = &content[..];
+        client.send_stream(u64::MAX, &mut |buffer| {
+            let (now, later) = left.split_at(left.len().min(buffer.len()));
+            buffer[..now.len()].copy_from_slice(now);
+            left = later;
+            i64::try_from(now.len()).expect("small")
+        })
+    };
+    send().expect("taken");
+    let failure = send().expect_err("refused");
     assert_eq!(failure.code, Code::MESSAGE_REJECTED, "{failure:?}");
     assert_eq!((client.message_outcome(), client.states()), ("REJECTED_PERMANENT", vec!["REFUSED_PERMANENT"]));
     let failure = client.send("a@x.example", "b@y.example", b"x").expect_err("refused, over the same connection");
@@ -251,4 +268,97 @@ fn a_reader_is_not_asked_for_more_transactions_than_it_can_serve() {
     assert_eq!((client.message_outcome(), client.states()), ("NOT_SENT", vec!["NOT_TRIED"; 3]));
     drop(client);
     server.finish().expect("nothing was sent");
+}
+
+/// Content that can be looked at first is one chunk, whatever its size, whether it
+/// goes past the session or has to be repaired, from memory or from a file.
+#[test]
+fn a_message_whose_size_is_known_is_one_chunk() {
+    let right = b"0123456789abcdef0123456789abcdef\r\n".repeat(100_000);
+    let bare = b"0123456789abcdef0123456789abcdef\n".repeat(6000);
+    let cut = &right[..right.len() - 2];
+    let cr = &right[..right.len() - 1];
+    let contents = [&right[..], &bare, cut, cr, &right[..65_536], &right[..65_535], &right[..34], b""];
+    let (port, server) = chunk_server(usize::MAX);
+    let client = Smtp::new();
+    client.set(Property::Chunking, 2);
+    client.connect(port, 0).expect("connects");
+    let path = format!("{}/whole-{}.eml", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    let mut expected = Vec::new();
+    for content in contents {
+        std::fs::write(&path, content).expect("written");
+        client.send("a@x.example", "b@y.example", content).expect("taken");
+        client.send_file("a@x.example", "b@y.example", &path).expect("taken");
+        let mut wire = String::from_utf8(content.to_vec()).expect("ASCII").replace("\r\n", "\n");
+        if wire.ends_with('\r') {
+            wire.pop();
+        }
+        if !wire.ends_with('\n') {
+            wire.push('\n');
+        }
+        expected.extend([wire.replace('\n', "\r\n"), wire.replace('\n', "\r\n")]);
+    }
+    client.disconnect().expect("always");
+    let (sizes, taken) = server.join().expect("no panic");
+    let wanted: Vec<(usize, bool)> = expected.iter().map(|wire| (wire.len(), true)).collect();
+    assert_eq!(sizes, wanted);
+    assert!(taken == expected.concat().as_bytes(), "the octets are those that were given");
+}
+
+/// A file that loses octets while it is being sent cannot be sent as announced: the
+/// message is not completed, and the connection is given up.
+#[test]
+fn a_file_that_shrinks_on_its_way_is_not_completed() {
+    let path = format!("{}/shrinking-{}.eml", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    for passes in [true, false] {
+        // The last line, which is bare, keeps the content from going past the session.
+        let end: &[u8] = if passes { b"\r\n" } else { b"\n" };
+        let mut content = b"0123456789abcdef0123456789abcdef\r\n".repeat(50_000);
+        content.extend_from_slice(end);
+        std::fs::write(&path, &content).expect("written");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let file = path.clone();
+        let server = std::thread::spawn(move || {
+            use std::io::{BufRead, BufReader, Read, Write};
+            let (stream, _) = listener.accept().expect("a client");
+            let mut writer = stream.try_clone().expect("a second handle");
+            let mut reader = BufReader::new(stream);
+            writer.write_all(b"220 hi\r\n").expect("sent");
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).expect("a line") == 0 {
+                    return 0;
+                }
+                let reply = match line.split(' ').next() {
+                    Some("EHLO") => "250-mail.example\r\n250-PIPELINING\r\n250 CHUNKING\r\n",
+                    Some("RCPT") => {
+                        // Measured, and not yet sent.
+                        std::fs::OpenOptions::new()
+                            .write(true)
+                            .open(&file)
+                            .expect("there")
+                            .set_len(100_000)
+                            .expect("cut");
+                        "250 ok\r\n"
+                    }
+                    Some("BDAT") => {
+                        let mut rest = Vec::new();
+                        reader.read_to_end(&mut rest).expect("hung up");
+                        return rest.len();
+                    }
+                    _ => "250 ok\r\n",
+                };
+                writer.write_all(reply.as_bytes()).expect("sent");
+            }
+        });
+        let client = Smtp::new();
+        client.set(Property::Chunking, 2);
+        client.connect(port, 0).expect("connects");
+        let failure = client.send_file("a@x.example", "b@y.example", &path).expect_err("changed");
+        assert_eq!((failure.code, failure.phase), (Code::FILE, Phase::Content), "{failure:?}");
+        assert!(failure.sentence.contains("fewer octets"), "{failure:?}");
+        assert_eq!((client.message_outcome(), client.states()), ("NOT_SENT", vec!["NOT_TRIED"]));
+        assert!(server.join().expect("no panic") <= 100_000);
+    }
 }

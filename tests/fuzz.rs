@@ -182,4 +182,6 @@ macro_rules! targets {
     };
 }
 
-targets! { reply ehlo address enhanced_code parameters dot_stuffing session proxy sasl }
+targets! {
+    reply ehlo address enhanced_code parameters dot_stuffing session proxy sasl message message_header message_address
+}

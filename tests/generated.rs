@@ -10,9 +10,12 @@ use smtpclient::client::{
 };
 use smtpclient::error::{Class, Phase, TABLE as ERRORS};
 use smtpclient::ffi::{
-    SMTP_ABI_VERSION, SMTP_PENDING, SMTP_POLL_READ, SMTP_POLL_WRITE, SMTP_RECIPIENT_TEXT_ADDRESS,
-    SMTP_RECIPIENT_TEXT_REPLY,
+    SMTP_ABI_VERSION, SMTP_MESSAGE_ENCODING, SMTP_MESSAGE_FLOWED, SMTP_MESSAGE_PRIORITY, SMTP_PART_TEXT_CHARSET,
+    SMTP_PART_TEXT_CONTENT, SMTP_PART_TEXT_CONTENT_ID, SMTP_PART_TEXT_DISPOSITION, SMTP_PART_TEXT_ENCODING,
+    SMTP_PART_TEXT_NAME, SMTP_PART_TEXT_TYPE, SMTP_PENDING, SMTP_POLL_READ, SMTP_POLL_WRITE,
+    SMTP_RECIPIENT_TEXT_ADDRESS, SMTP_RECIPIENT_TEXT_REPLY,
 };
+use smtpclient::message::{EXPORT_OPTIONS, Priority, TextEncoding};
 use smtpclient::net::certificate::CertificateStatus;
 use smtpclient::net::local::Family;
 use smtpclient::net::tls_settings::TlsVersion;
@@ -182,6 +185,29 @@ fn groups() -> Vec<Group> {
                 .collect(),
         ),
         group(
+            "SMTP_EXPORT_",
+            "Options of SmtpMessageExport, SmtpMessageExportFile, SmtpMessageExportStream and SmtpMessageGetSize; bits.",
+            EXPORT_OPTIONS.iter().map(option).collect(),
+        ),
+        group("SMTP_MESSAGE_", "Numbers of SmtpMessageSetInteger and SmtpMessageGetInteger.", message_numbers()),
+        group(
+            "SMTP_ENCODING_",
+            "Values of SMTP_MESSAGE_ENCODING: how texts are encoded.",
+            TextEncoding::ALL
+                .iter()
+                .map(|(encoding, name, doc)| ((*name).to_owned(), *encoding as i64, (*doc).to_owned()))
+                .collect(),
+        ),
+        group(
+            "SMTP_PRIORITY_",
+            "Values of SMTP_MESSAGE_PRIORITY: how urgent a message is.",
+            Priority::ALL
+                .iter()
+                .map(|(number, name, doc)| ((*name).to_owned(), i64::from(*number), (*doc).to_owned()))
+                .collect(),
+        ),
+        group("SMTP_PART_TEXT_", "Texts of SmtpMessageGetPartString.", part_texts()),
+        group(
             "SMTP_EVENT_",
             "Events of SmtpRegisterEvent; bits.",
             EVENTS.iter().map(|(kind, name, doc)| ((*name).to_owned(), *kind as i64, (*doc).to_owned())).collect(),
@@ -242,6 +268,34 @@ fn groups() -> Vec<Group> {
     ]
 }
 
+fn message_numbers() -> Vec<(String, i64, String)> {
+    [
+        ("PRIORITY", SMTP_MESSAGE_PRIORITY, "How urgent the message is: an SMTP_PRIORITY_ constant."),
+        (
+            "FLOWED",
+            SMTP_MESSAGE_FLOWED,
+            "1 if paragraphs of the plain text may be wrapped by the reader's program (RFC 3676); else 0.",
+        ),
+        ("ENCODING", SMTP_MESSAGE_ENCODING, "How texts are encoded: an SMTP_ENCODING_ constant."),
+    ]
+    .map(|(name, value, doc)| (name.to_owned(), i64::from(value), doc.to_owned()))
+    .into()
+}
+
+fn part_texts() -> Vec<(String, i64, String)> {
+    [
+        ("TYPE", SMTP_PART_TEXT_TYPE, "Its type in lower case, such as text/plain."),
+        ("NAME", SMTP_PART_TEXT_NAME, "Its file name."),
+        ("DISPOSITION", SMTP_PART_TEXT_DISPOSITION, "attachment or inline, if it says so."),
+        ("CONTENT_ID", SMTP_PART_TEXT_CONTENT_ID, "Its content id, without brackets."),
+        ("CHARSET", SMTP_PART_TEXT_CHARSET, "The character set that it says it has."),
+        ("ENCODING", SMTP_PART_TEXT_ENCODING, "Its transfer encoding."),
+        ("CONTENT", SMTP_PART_TEXT_CONTENT, "Its content as UTF-8, from its character set."),
+    ]
+    .map(|(name, value, doc)| (name.to_owned(), i64::from(value), doc.to_owned()))
+    .into()
+}
+
 fn how(kind: Kind, access: Access, default: &str) -> String {
     let kind = match kind {
         Kind::Text => "Text",
@@ -285,7 +339,7 @@ fn constants() -> String {
             let number = match group.prefix {
                 // A literal of the least value would be too large before its sign.
                 "SMTP_ERROR_" => format!("((int32_t)({value}))  /* {:#010X} */", value & 0xFFFF_FFFF),
-                "SMTP_OPTION_" | "SMTP_EVENT_" | "SMTP_DELIVERY_" | "SMTP_EXTOPT_" | "SMTP_TRACE_"
+                "SMTP_OPTION_" | "SMTP_EXPORT_" | "SMTP_EVENT_" | "SMTP_DELIVERY_" | "SMTP_EXTOPT_" | "SMTP_TRACE_"
                 | "SMTP_PROTOCOL_" => {
                     format!("{value:#x}")
                 }
@@ -381,6 +435,11 @@ fn header() -> String {
         "state",
         "security",
         "setting",
+        "message",
+        "message_header",
+        "message_attach",
+        "message_part",
+        "message_export",
     ] {
         builder = builder.with_src(root.join(format!("src/ffi/{file}.rs")));
     }

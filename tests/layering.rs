@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Each layer with those that it may use.
-const LAYERS: [(&str, &[&str]); 7] = [
-    ("ffi", &["client", "error", "proto"]),
+const LAYERS: [(&str, &[&str]); 8] = [
+    ("ffi", &["client", "message", "drive", "net", "error", "proto"]),
     ("client", &["drive", "net", "proxy", "proto", "error"]),
+    ("message", &["drive", "net", "proto", "error"]),
     ("drive", &["net", "proxy", "proto", "error"]),
     ("net", &["proto", "error"]),
     ("proxy", &["proto", "error"]),
@@ -98,7 +99,7 @@ fn the_protocol_knows_no_sockets_clock_or_threads() {
 
 #[test]
 fn the_operating_system_is_named_in_net_alone() {
-    for layer in ["proto", "proxy", "error", "client", "drive", "ffi"] {
+    for layer in ["proto", "proxy", "error", "client", "message", "drive", "ffi"] {
         for (path, text) in sources(&source_folder().join(layer)) {
             let code = code(&text);
             for name in ["std::os::", "libc::", "cfg(unix)", "cfg(windows)", "target_os"] {
@@ -116,8 +117,9 @@ fn functions_for_c_are_in_ffi_and_go_through_the_wrapper() {
         for definition in code.split("extern \"C\" fn Smtp").skip(1) {
             assert!(in_ffi, "{}", path.display());
             let body = definition.split("#[unsafe(no_mangle)]").next().unwrap();
-            let wrapped =
-                ["on_client(", "from_client(", "plain(", "query("].iter().any(|wrapper| body.contains(wrapper));
+            let wrapped = ["on_client(", "on_message(", "from_client(", "plain(", "query("]
+                .iter()
+                .any(|wrapper| body.contains(wrapper));
             assert!(wrapped, "{}: Smtp{}", path.display(), definition.lines().next().unwrap());
         }
         // The types of functions in the system's libraries are none of ours.

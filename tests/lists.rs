@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 use smtpclient::proto::{
-    Config, Envelope, HostName, Mailbox, Moment, Outcome, RecipientState, ReversePath, Security, Session, Timeouts,
-    Want,
+    Config, Envelope, HostName, Mailbox, Measurer, Moment, Outcome, RecipientState, ReversePath, Security, Session,
+    Timeouts, Want,
 };
 
 /// What a server does with a list.
@@ -12,6 +12,8 @@ use smtpclient::proto::{
 struct Case {
     pipelining: bool,
     chunks: bool,
+    /// The size of the content is known, so that with chunks it is one.
+    measured: bool,
     lmtp: bool,
     /// LIMITS RCPTMAX and RCPTDOMAINMAX, as told.
     rcpt_max: Option<usize>,
@@ -30,7 +32,7 @@ fn case() -> impl Strategy<Value = Case> {
     let code = prop_oneof![6 => Just(250_u16), 1 => Just(451), 1 => Just(550)];
     let end = prop_oneof![5 => Just(250_u16), 1 => Just(452), 1 => Just(554)];
     let limit = || prop::option::of(1_usize..5);
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     let recipients = prop::collection::vec((0_usize..4, code), 1..14);
     let by = prop_oneof![Just(usize::MAX), 1_usize..30];
     (
@@ -42,16 +44,8 @@ fn case() -> impl Strategy<Value = Case> {
         prop::collection::vec(end, 14),
         by,
     )
-        .prop_map(|((pipelining, chunks, lmtp), rcpt_max, domain_max, takes, recipients, ends, by)| Case {
-            pipelining,
-            chunks,
-            lmtp,
-            rcpt_max,
-            domain_max,
-            takes,
-            recipients,
-            ends,
-            by,
+        .prop_map(|((pipelining, chunks, measured, lmtp), rcpt_max, domain_max, takes, recipients, ends, by)| {
+            Case { pipelining, chunks, measured, lmtp, rcpt_max, domain_max, takes, recipients, ends, by }
         })
 }
 
@@ -237,6 +231,11 @@ impl Server<'_> {
         assert_eq!(self.content.escape_ascii().to_string(), CONTENT.escape_ascii().to_string());
         self.content.clear();
         let accepted = std::mem::take(&mut self.accepted);
+        if accepted.is_empty() {
+            let may_be_in_vain = self.case.pipelining && self.case.chunks && self.case.measured && !self.case.lmtp;
+            assert!(may_be_in_vain, "content for nobody");
+            return "503 nobody\r\n".to_owned();
+        }
         let codes: Vec<u16> = match self.case.lmtp {
             true => accepted.iter().map(|number| self.case.ends[*number]).collect(),
             false => vec![self.case.ends[self.transactions.len()]],
@@ -312,6 +311,11 @@ fn play(case: &Case) -> Fate {
     }
     envelope.set_repeatable(true);
     envelope.set_chunks(case.chunks);
+    if case.measured {
+        let mut measurer = Measurer::default();
+        measurer.push(CONTENT);
+        envelope.set_measure(measurer.finish());
+    }
     session.send(&mut envelope, Moment(2)).expect("nothing is asked for");
     let is_ok = run(&mut session, &mut server, String::new(), case.by);
     let envelope = session.envelope();

@@ -9,9 +9,9 @@ use proptest::prelude::*;
 use smtpclient::error::{Class, Code, Error, Phase};
 use smtpclient::proto::sasl::{Credentials, Mechanism};
 use smtpclient::proto::{
-    CommandText, Config, DateTime, DeliverBy, Delivery, Demands, Direction, Envelope, Hold, HostName, Mailbox, Moment,
-    Outcome, RecipientDelivery, RecipientState, ReversePath, Secret, Security, Session, Timeouts, Want, Wishes,
-    Withheld, split_list,
+    CommandText, Config, DateTime, DeliverBy, Delivery, Demands, Direction, Envelope, Hold, HostName, Mailbox, Measure,
+    Measurer, Moment, Outcome, RecipientDelivery, RecipientState, ReversePath, Secret, Security, Session, Timeouts,
+    Want, Wishes, Withheld, split_list,
 };
 use transcript::{Action, Transcript};
 
@@ -82,6 +82,7 @@ impl Player {
                 self.envelope.set_repeatable(true);
                 self.envelope.set_eight_bit(!content.is_ascii());
                 self.wish();
+                self.measure(content);
                 self.content.clone_from(content);
                 self.content_given = false;
                 self.session.send(&mut self.envelope, self.now)
@@ -137,6 +138,17 @@ impl Player {
                     self.envelope.set_recipient_delivery(index, own.clone());
                 }
             }
+        }
+    }
+
+    /// As the client does it where the content goes out with BDAT.
+    fn measure(&mut self, content: &[u8]) {
+        if self.envelope.is_binary() {
+            self.envelope.set_measure(Measure::of_binary(content.len() as u64));
+        } else if self.envelope.prefers_chunks() {
+            let mut measurer = Measurer::default();
+            measurer.push(content);
+            self.envelope.set_measure(measurer.finish());
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod conversation;
 mod login;
+mod message;
 
 use smtpclient::proto::{
     Capabilities, Command, CommandText, Delivery, DotStuffer, Envelope, HostName, MAX_REPLY_BYTES, Mailbox,
@@ -14,12 +15,14 @@ use smtpclient::proxy::{MAX_HEADER, Protocol, Proxy, Target as Server, Tunnel};
 
 pub use conversation::play;
 pub use login::log_in;
+#[allow(unused_imports)]
+pub use message::{message, message_address, message_header};
 
 /// A target: its name and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 12] = [
     ("reply", reply),
     ("ehlo", ehlo),
     ("address", address),
@@ -29,6 +32,9 @@ pub const TARGETS: [Target; 9] = [
     ("session", session),
     ("proxy", proxy),
     ("sasl", sasl),
+    ("message", message::message),
+    ("message_header", message::message_header),
+    ("message_address", message::message_address),
 ];
 
 /// A whole session.

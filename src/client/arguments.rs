@@ -2,10 +2,10 @@
 
 use super::options::Options;
 use super::settings::{Chunking, Settings};
-use crate::drive::{Plan, Read};
+use crate::drive::{Plan, Read, Source};
 use crate::error::{Code, Error, Result};
 use crate::net::resolve::literal;
-use crate::proto::{Envelope, HostName, Mailbox, ReversePath, Security, split_list, to_ascii};
+use crate::proto::{Envelope, HostName, Mailbox, OrdinaryList, ReversePath, Security, split_list, to_ascii};
 
 /// What a message is sent with.
 pub struct Arguments<'a> {
@@ -30,17 +30,27 @@ pub enum Content<'a> {
         /// The function.
         read: Box<Read>,
     },
+    /// Made while it is sent, in lines that end with CRLF.
+    Source {
+        /// The length in octets, if it is known.
+        size: Option<u64>,
+        /// Whether it can be had more than once.
+        repeatable: bool,
+        /// Whether it has octets beyond ASCII.
+        eight_bit: bool,
+        /// Whether its header has such characters.
+        header_utf8: bool,
+        /// It.
+        source: Box<dyn Source + Send>,
+    },
 }
 
 /// Puts the sender and the recipients into an envelope, domains in ASCII.
 pub(super) fn fill_envelope(envelope: &mut Envelope, sender: &str, recipients: &str) -> Result<()> {
     fill_sender(envelope, sender)?;
-    let mut rest = recipients;
-    while let Some((mailbox, behind)) = Mailbox::split_ordinary(rest) {
-        envelope.push(mailbox);
-        rest = behind;
-    }
-    for recipient in split_list(rest) {
+    let mut ordinary = OrdinaryList::new(recipients);
+    ordinary.by_ref().for_each(|mailbox| envelope.push(mailbox));
+    for recipient in split_list(ordinary.rest) {
         with_mailbox(recipient, |mailbox| {
             envelope.push(mailbox);
             Ok(())

@@ -357,14 +357,14 @@ properties! {
         "Where no connection could be made, the addresses that were tried, one a line: address, colon, reason.";
     TIME_PROXY TimeProxy 241 Integer ReadOnly "0"
         "The milliseconds that the proxy took for the last connection.";
+    BLOCKING Blocking 250 Integer ReadWrite "1"
+        "0 lets no operation that follows wait: what cannot be done at once returns SMTP_PENDING and is gone on with by SmtpProcess, when SmtpGetPollInfo says.";
     BATCH_MESSAGES BatchMessages 260 Integer ReadWrite "32"
         "How many messages of a batch may be in flight with BDAT; 1 or 0 sends one by one, also with DATA.";
     BATCH_OCTETS BatchOctets 261 Integer ReadWrite "262144"
         "How many octets of content of a batch may be in flight with BDAT.";
     BATCH_MODE BatchMode 262 Integer ReadOnly "0"
         "How the messages of the last batch followed on each other, one of the SMTP_BATCH_MODE_ constants.";
-    BLOCKING Blocking 250 Integer ReadWrite "1"
-        "0 lets no operation that follows wait: what cannot be done at once returns SMTP_PENDING and is gone on with by SmtpProcess, when SmtpGetPollInfo says.";
 }
 
 #[cfg(test)]

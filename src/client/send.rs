@@ -7,7 +7,7 @@ use super::feed::Feed;
 use super::status::Status;
 use crate::drive::{File, Memory, Reader, Source};
 use crate::error::{Code, Error, Result};
-use crate::proto::{Envelope, LineEndCheck, Moment, Session, header_needs_smtputf8};
+use crate::proto::{Envelope, LineEndCheck, Measure, Measurer, Moment, Session, header_needs_smtputf8};
 
 impl Client {
     /// Sends a finished message. The envelope is made of the arguments alone. They
@@ -22,8 +22,8 @@ impl Client {
         self.operate_message(|inner| {
             let arguments = arguments()?;
             inner.expect_connection()?;
-            let (feed, check) = self.prepare(inner, arguments)?;
-            let stage = self.begin_sending(inner, None)?;
+            let (mut feed, check) = self.prepare(inner, arguments)?;
+            let stage = self.begin_sending(inner, &mut feed, None)?;
             Ok(Call { feed, check, ..Call::new(stage) })
         })
     }
@@ -69,17 +69,37 @@ impl Client {
                     is_strict.then(|| Box::new(Check { state: LineEndCheck::default(), passing: true, ends: true }));
                 Ok((Feed::Other(Box::new(Reader::new(read))), check))
             }
+            Content::Source { size, repeatable, eight_bit, header_utf8, source } => {
+                inner.envelope.set_repeatable(repeatable);
+                inner.envelope.set_eight_bit(eight_bit);
+                inner.envelope.set_size(size);
+                if header_utf8 {
+                    inner.envelope.set_header_utf8(true);
+                }
+                Ok((Feed::Other(source), None))
+            }
         }
     }
 
     /// Begins to send the message that was prepared.
-    pub(super) fn begin_sending(&self, inner: &mut Inner, end: Option<Moment>) -> Result<Stage> {
+    pub(super) fn begin_sending(&self, inner: &mut Inner, feed: &mut Feed<'_>, end: Option<Moment>) -> Result<Stage> {
+        inner.measure(feed.source())?;
         let begin = |session: &mut Session, now, envelope: &mut Envelope| session.send(envelope, now);
         self.begin_command(inner, end, true, begin, Status::take_message)
     }
 }
 
 impl Inner {
+    /// Learns how long the message will be on the wire where it goes out with BDAT.
+    fn measure(&mut self, source: &mut dyn Source) -> Result<()> {
+        let session = self.connection.as_ref().and_then(|connection| connection.session());
+        let chunks = self.envelope.prefers_chunks() && session.is_some_and(|session| session.capabilities().chunking);
+        if !chunks || !self.envelope.is_repeatable() {
+            return Ok(());
+        }
+        measure(&mut self.envelope, source)
+    }
+
     /// A message that was begun step by step must not be forgotten for another one.
     pub(super) fn expect_no_message(&self) -> Result<()> {
         let session = self.connection.as_ref().and_then(|connection| connection.session());
@@ -89,6 +109,28 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// Tells the envelope how long its content will be on the wire with BDAT.
+pub(super) fn measure(envelope: &mut Envelope, source: &mut dyn Source) -> Result<()> {
+    let is_binary = envelope.is_binary();
+    if let Some(length) = envelope.size().filter(|_| is_binary) {
+        envelope.set_measure(Measure::of_binary(length));
+        return Ok(());
+    }
+    let (mut measurer, mut octets) = (Measurer::default(), 0);
+    loop {
+        let piece = source.next()?;
+        if piece.is_empty() {
+            break;
+        }
+        octets += piece.len() as u64;
+        if !is_binary {
+            measurer.push(piece);
+        }
+    }
+    envelope.set_measure(if is_binary { Measure::of_binary(octets) } else { measurer.finish() });
+    source.rewind()
 }
 
 /// Tells the envelope what its content, which can be had again, is like; `more` if

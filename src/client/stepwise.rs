@@ -75,6 +75,7 @@ impl Client {
                         .then(|| Box::new(Check { state: inner.line_ends.clone(), passing: true, ends: false }));
                     self.take_content(inner, Feed::Other(Box::new(Reader::new(read))), check, false)
                 }
+                Content::Source { source, .. } => self.take_content(inner, Feed::Other(source), None, false),
             }
         })
     }

@@ -89,13 +89,13 @@ impl Client {
                         }
                         None => {
                             submission.now = Part::Sending;
-                            self.begin_sending(inner, call.end)
+                            self.begin_sending(inner, &mut call.feed, call.end)
                         }
                     }
                 }
                 (Part::LoggingIn, Ok(())) => {
                     submission.now = Part::Sending;
-                    self.begin_sending(inner, call.end)
+                    self.begin_sending(inner, &mut call.feed, call.end)
                 }
                 (Part::LoggingIn | Part::Sending, result) => {
                     submission.now = Part::Leaving;

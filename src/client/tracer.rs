@@ -1,9 +1,9 @@
 //! Where the records of the conversation go: a file, a callback, and the last
 //! ones in memory. The form is told in docs/tracing.md; tests replay it.
 
-use super::date::stamp;
 use crate::error::{Code, Error, Result};
 use crate::net::clock::wall_millis;
+use crate::net::date::stamp;
 use crate::net::sys::open_log;
 use crate::proto::{Direction, Record};
 use parking_lot::Mutex;

@@ -12,7 +12,7 @@ use self::opening::Tunnelling;
 use super::local_name::default_local_name;
 use super::observer::{Activity, Observer};
 use super::plan::Plan;
-use super::source::Source;
+use super::source::{Rest, Source};
 use super::timer::Timer;
 use crate::error::{Code, Error, Phase, Result};
 use crate::net::canceller::{Canceller, Target};
@@ -140,18 +140,6 @@ impl Connection {
             if let Err(error) = advanced {
                 return Some(Err(self.fail(error)));
             }
-        }
-    }
-
-    /// What to wait for: any of these.
-    #[must_use]
-    pub fn watches(&self) -> Vec<Watch> {
-        let waker = self.waker.iter().map(|waker| waker.watch());
-        match &self.stage {
-            Stage::Resolving(_) | Stage::Joined(..) | Stage::Failed => waker.collect(),
-            Stage::Racing(race) => waker.chain(race.watches()).collect(),
-            Stage::Tunnelling(tunnelling) => waker.chain([tunnelling.watch()]).collect(),
-            Stage::Talking(talk) => vec![talk.stream.watch(talk.session.want() == Want::Write)],
         }
     }
 
@@ -417,8 +405,13 @@ impl Talk {
         }
     }
 
+    /// Content is waited for only when the stream takes no more of it.
+    fn watch(&self) -> Watch {
+        self.stream.watch(matches!(self.session.want(), Want::Write | Want::Content))
+    }
+
     fn wait(&mut self, millis: Option<u32>) -> Result<()> {
-        let watch = self.stream.watch(self.session.want() == Want::Write);
+        let watch = self.watch();
         if !watch.write {
             // The socket itself waits: one call instead of two.
             return self.stream.receive_patiently(millis).map(|_| ());
@@ -437,6 +430,11 @@ impl Talk {
             observer.progress(0, false, timer.now);
         }
         timer.phase = Phase::Content;
+        if self.session.passable() > OUTPUT_CHUNK as u64
+            && let Some(moved) = self.pass(source, observer, timer)?
+        {
+            return Ok(moved);
+        }
         let slow = source.may_wait();
         let piece = source.next()?;
         if slow {
@@ -457,6 +455,48 @@ impl Talk {
         Ok(true)
     }
 
+    /// Has content go from its source to the stream in one step, if that can be done;
+    /// true if something went out.
+    fn pass(
+        &mut self,
+        source: &mut dyn Source,
+        observer: &mut dyn Observer,
+        timer: &mut Timer,
+    ) -> Result<Option<bool>> {
+        /// Long enough to cost few calls, short enough to tell of progress, and to
+        /// hear the server in between.
+        const MOST: usize = 1024 * 1024;
+        let most = usize::try_from(self.session.passable()).unwrap_or(MOST).min(MOST);
+        if matches!(source.rest(), Rest::Pieces)
+            || (matches!(source.rest(), Rest::File(_)) && !self.stream.takes_files())
+        {
+            return Ok(None);
+        }
+        if !self.session.output().is_empty() {
+            return self.write(timer).map(Some);
+        }
+        let sent = match source.rest() {
+            Rest::Memory([]) => None,
+            Rest::Memory(octets) => Some(self.stream.write(&octets[..octets.len().min(most)])),
+            Rest::File(file) => self.stream.write_file(file, most).transpose(),
+            Rest::Pieces => None,
+        };
+        let count = match sent {
+            None => return Ok(None),
+            Some(Ok(0)) => return Ok(Some(false)),
+            Some(Ok(count)) => count,
+            Some(Err(error)) => return self.hear(error, timer),
+        };
+        source.skip(count);
+        timer.read();
+        self.session.handle_passed(count as u64, timer.now);
+        observer.progress(self.session.content_octets(), false, timer.now);
+        if self.session.passable() > 0 {
+            self.look_for_a_refusal(count)?;
+        }
+        Ok(Some(true))
+    }
+
     /// True if something went out, or came in.
     fn write(&mut self, timer: &mut Timer) -> Result<bool> {
         match self.stream.write(self.session.output()) {
@@ -474,17 +514,18 @@ impl Talk {
                 self.look_for_a_refusal(count)?;
                 Ok(true)
             }
-            // The server may have said why before it hung up.
-            Err(error) => match self.stream.receive() {
-                Ok(_) if !self.stream.input().is_empty() => {
-                    self.received += self.stream.input().len() as u64;
-                    self.session.handle_input(self.stream.input(), timer.now);
-                    self.stream.take_input();
-                    Err(error)
-                }
-                _ => Err(error),
-            },
+            Err(error) => self.hear(error, timer),
         }
+    }
+
+    /// The stream is broken, but the server may have said why before it hung up.
+    fn hear<T>(&mut self, error: Box<Error>, timer: &Timer) -> Result<T> {
+        if self.stream.receive().is_ok() && !self.stream.input().is_empty() {
+            self.received += self.stream.input().len() as u64;
+            self.session.handle_input(self.stream.input(), timer.now);
+            self.stream.take_input();
+        }
+        Err(error)
     }
 
     /// While writes never wait nothing would be read; but a server that has

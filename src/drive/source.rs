@@ -22,6 +22,16 @@ pub trait Source {
     /// If the content cannot be had again.
     fn rewind(&mut self) -> Result<()>;
 
+    /// What is left, if it can go to a stream without being read piece by piece.
+    fn rest(&self) -> Rest<'_> {
+        Rest::Pieces
+    }
+
+    /// Takes note that so many octets of [`Self::rest`] have gone to the stream.
+    fn skip(&mut self, count: usize) {
+        let _ = count;
+    }
+
     /// Whether getting a piece may take time.
     fn may_wait(&self) -> bool {
         true
@@ -44,6 +54,17 @@ pub trait Source {
 
     /// In a batch: what became of a message.
     fn settled(&mut self, _settled: &Settled) {}
+}
+
+/// See [`Source::rest`].
+#[derive(Clone, Copy, Debug)]
+pub enum Rest<'a> {
+    /// It has to be read.
+    Pieces,
+    /// It lies in memory.
+    Memory(&'a [u8]),
+    /// It is in a file, from its present position on.
+    File(&'a SystemFile),
 }
 
 /// For operations that send no content.
@@ -97,6 +118,14 @@ impl Source for Memory<'_> {
         Ok(())
     }
 
+    fn rest(&self) -> Rest<'_> {
+        Rest::Memory(self.rest)
+    }
+
+    fn skip(&mut self, count: usize) {
+        self.rest = self.rest.get(count..).unwrap_or_default();
+    }
+
     fn may_wait(&self) -> bool {
         false
     }
@@ -127,6 +156,14 @@ impl Source for Kept {
     fn rewind(&mut self) -> Result<()> {
         self.given = 0;
         Ok(())
+    }
+
+    fn rest(&self) -> Rest<'_> {
+        Rest::Memory(&self.octets[self.given..])
+    }
+
+    fn skip(&mut self, count: usize) {
+        self.given = self.octets.len().min(self.given + count);
     }
 
     fn may_wait(&self) -> bool {
@@ -228,6 +265,10 @@ impl Source for File {
             let what = format!("the message file {} could not be read again ({error})", self.path);
             Error::new(Code::FILE, Phase::Content, what).with_os(&error)
         })
+    }
+
+    fn rest(&self) -> Rest<'_> {
+        Rest::File(&self.file)
     }
 }
 

@@ -240,9 +240,33 @@ codes! {
     BATCH_BUSY 0x5024 Caller
         "the batch is being sent"
         "Wait until the call that sends it has returned.";
-    BATCH_ENDED 0x5025 Wire
+    BATCH_ENDED 0x5025 Caller
         "the message was not begun, since the call that sends the batch had ended before"
         "Connect again and send the batch again: only what was not sent is sent then.";
+    HEADER 0x5030 Caller
+        "the header field cannot be written"
+        "Correct the name or the value that the message tells of.";
+    ATTACHMENT 0x5031 Caller
+        "the attachment cannot be used"
+        "Check the file, its name and its type; the message says which.";
+    NOT_FOUND 0x5032 Caller
+        "the message has no such header field or part"
+        "Ask for the number of them first; they count from 0.";
+    NOT_A_MESSAGE 0x5033 Caller
+        "what was to be loaded is not a message"
+        "Load header fields, an empty line and a body, as in an .eml file.";
+    WRITER 0x5034 Caller
+        "what was to be written could not be written"
+        "Look into the writer callback, or check the path and the room on the disk.";
+    NO_SENDER 0x5035 Caller
+        "the message does not say whom it is from"
+        "Set the header field From.";
+    NO_CONTENT 0x5036 Caller
+        "the part has no content of its own"
+        "Ask for the parts that are in it.";
+    LOADED_BODY 0x5037 Caller
+        "the body of a loaded message cannot be replaced"
+        "Empty the message with SmtpMessageClear, or compose another one.";
     SERVER_CLOSING 0x5101 Server
         "the server is closing the connection (421)"
         "Connect again later.";

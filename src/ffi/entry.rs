@@ -1,6 +1,7 @@
 //! The one wrapper around every function of the C interface.
 
 use super::handle::{self, SmtpClient};
+use super::message::{Held, SmtpMessage};
 use super::poll::SMTP_PENDING;
 use crate::client::{Client, Progress};
 use crate::error::{Code, Error, Phase, Result};
@@ -37,6 +38,22 @@ pub(super) fn from_client(handle: *const SmtpClient, body: impl FnOnce(&Client) 
         client.check_process()?;
         body(&client)
     })
+}
+
+/// Runs an operation on a message. A failure is this thread's alone.
+pub(super) fn on_message(handle: *const SmtpMessage, body: impl FnOnce(&Held) -> Result<i32>) -> i32 {
+    let mut held = None;
+    let outcome = guarded(|| {
+        let found = held.insert(handle::find(handle)?);
+        found.check()?;
+        body(found)
+    });
+    if let (Err(error), Some(held)) = (&outcome, &held)
+        && error.code == Code::INTERNAL
+    {
+        held.poison();
+    }
+    finish(outcome, None)
 }
 
 /// The value of an operation that did not fail.

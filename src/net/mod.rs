@@ -8,6 +8,7 @@ mod archive;
 pub mod canceller;
 pub mod certificate;
 pub mod clock;
+pub mod date;
 pub mod gathering;
 #[allow(unsafe_code)]
 pub mod gssapi;

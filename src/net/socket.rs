@@ -5,6 +5,7 @@ use super::local::Local;
 use super::sys::{self, RawSocket};
 use socket2::{Domain, Protocol, SockAddr, TcpKeepalive, Type};
 use std::cell::Cell;
+use std::fs::File;
 use std::io::{self, IoSlice, Read as _};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -17,6 +18,8 @@ pub struct Socket {
     inner: Arc<socket2::Socket>,
     /// The receive time-out set on the socket, in milliseconds; 0 is none.
     patience: Cell<u32>,
+    /// Calls without a wish of their own wait.
+    waits: Cell<bool>,
 }
 
 impl Socket {
@@ -36,7 +39,7 @@ impl Socket {
             Err(error) if in_progress(&error) => {}
             Err(error) => return Err(error),
         }
-        Ok(Self { inner: Arc::new(inner), patience: Cell::new(0) })
+        Ok(Self { inner: Arc::new(inner), patience: Cell::new(0), waits: Cell::new(false) })
     }
 
     /// Connects to a Unix socket, which is done at once or not at all.
@@ -48,7 +51,7 @@ impl Socket {
         let inner = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
         inner.set_nonblocking(true)?;
         inner.connect(&SockAddr::unix(path)?)?;
-        Ok(Self { inner: Arc::new(inner), patience: Cell::new(0) })
+        Ok(Self { inner: Arc::new(inner), patience: Cell::new(0), waits: Cell::new(false) })
     }
 
     /// Takes over a connection that was made elsewhere, over a number of its own: the
@@ -67,7 +70,8 @@ impl Socket {
         let _ = inner.set_tcp_nodelay(true);
         // What the caller may have set: waits are bounded by the library alone.
         inner.set_read_timeout(None)?;
-        Ok(Self { inner: Arc::new(inner), patience: Cell::new(0) })
+        let waits = !inner.nonblocking()?;
+        Ok(Self { inner: Arc::new(inner), patience: Cell::new(0), waits: Cell::new(waits) })
     }
 
     /// The address of the other end, if it has one of IP.
@@ -119,7 +123,7 @@ impl Socket {
     pub fn establish(&self) -> io::Result<()> {
         // Sends and hurried receives ask not to wait one by one; a patient
         // receive needs a socket that waits.
-        self.inner.set_nonblocking(false)
+        self.set_waits(true)
     }
 
     /// The socket, to be shut down by whoever cancels.
@@ -158,6 +162,31 @@ impl Socket {
         self.inner.send_vectored_with_flags(pieces, sys::send_flags())
     }
 
+    /// Has the system send up to so many octets of a file from its position on, as far
+    /// as goes at once; `None` if it cannot, or the file is at its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send`].
+    pub fn send_file(&self, file: &File, most: usize) -> io::Result<Option<usize>> {
+        // This call has no flags to ask not to wait.
+        self.set_waits(false)?;
+        match sys::send_file(&self.inner, file, most) {
+            Ok(0) => Ok(None),
+            Ok(count) => Ok(Some(count)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn set_waits(&self, waits: bool) -> io::Result<()> {
+        if self.waits.get() != waits {
+            self.inner.set_nonblocking(!waits)?;
+            self.waits.set(waits);
+        }
+        Ok(())
+    }
+
     /// Receives what is there.
     ///
     /// # Errors
@@ -174,6 +203,7 @@ impl Socket {
     ///
     /// What the system says; `WouldBlock` if the time is over.
     pub fn receive_patiently(&self, buffer: &mut [u8], millis: Option<u32>) -> io::Result<usize> {
+        self.set_waits(true)?;
         self.set_patience(millis)?;
         (&*self.inner).read(buffer).map_err(|error| match error.kind() {
             // A signal of the host's ends the wait early; the caller's clock decides.

@@ -7,6 +7,7 @@ use super::tls::{Tls, TlsInfo};
 use super::trust::{Policy, Trust};
 use super::wire_error;
 use crate::error::{Phase, Result};
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub struct Stream {
     tls: Option<Box<Tls>>,
     input: Input,
     ended: bool,
+    /// As far as is known, the system sends files by itself.
+    sends_files: bool,
 }
 
 /// How an attempt to receive ended.
@@ -37,7 +40,7 @@ impl Stream {
     /// A stream in the clear.
     #[must_use]
     pub fn new(socket: Socket) -> Self {
-        Self { socket, tls: None, input: Input::default(), ended: false }
+        Self { socket, tls: None, input: Input::default(), ended: false, sends_files: true }
     }
 
     /// To be called once when the connection is made.
@@ -89,6 +92,31 @@ impl Stream {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
                 other => other.map_err(|error| wire_error(&error, Phase::Idle)),
             },
+        }
+    }
+
+    /// Whether [`Self::write_file`] is to be tried: what TLS protects has to be read.
+    #[must_use]
+    pub fn takes_files(&self) -> bool {
+        self.tls.is_none() && self.sends_files
+    }
+
+    /// Sends up to so many octets of a file from its position on, without reading them
+    /// here; 0 if nothing goes. `None` if that cannot be done, or the file is at its end.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is broken.
+    pub fn write_file(&mut self, file: &File, most: usize) -> Result<Option<usize>> {
+        match self.socket.send_file(file, most) {
+            Ok(Some(count)) => Ok(Some(count)),
+            Ok(None) => {
+                self.sends_files = false;
+                Ok(None)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Some(0)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Some(0)),
+            Err(error) => Err(wire_error(&error, Phase::Idle)),
         }
     }
 

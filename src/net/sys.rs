@@ -181,6 +181,61 @@ pub fn send_flags() -> i32 {
     quiet | libc::MSG_DONTWAIT
 }
 
+/// Has the system send a part of a file from its position on, which moves along. Never
+/// raises SIGPIPE; waits unless the socket is one that does not.
+///
+/// # Errors
+///
+/// What `sendfile` says; `Unsupported` where there is none that fits.
+#[cfg(target_os = "linux")]
+pub fn send_file(socket: &socket2::Socket, file: &std::fs::File, most: usize) -> io::Result<usize> {
+    use std::os::fd::AsRawFd as _;
+    let (to, from) = (socket.as_raw_fd(), file.as_raw_fd());
+    without_sigpipe(|| {
+        // SAFETY: two live descriptors, and no pointer.
+        let count = unsafe { libc::sendfile(to, from, std::ptr::null_mut(), most) };
+        if count < 0 { Err(io::Error::last_os_error()) } else { Ok(count.unsigned_abs()) }
+    })
+}
+
+/// See above; read and sent like any other content.
+///
+/// # Errors
+///
+/// Always.
+#[cfg(not(target_os = "linux"))]
+pub fn send_file(_: &socket2::Socket, _: &std::fs::File, _: usize) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Runs a call that has no flag against SIGPIPE. The signal goes to the thread that
+/// makes the call, so it is blocked there, and taken back if it was raised.
+#[cfg(target_os = "linux")]
+fn without_sigpipe<T>(call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let mut pipe = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut pending = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises `pipe`, and pthread_sigmask and sigpending the others.
+    let was_pending = unsafe {
+        libc::sigemptyset(pipe.as_mut_ptr());
+        libc::sigaddset(pipe.as_mut_ptr(), libc::SIGPIPE);
+        libc::pthread_sigmask(libc::SIG_BLOCK, pipe.as_ptr(), before.as_mut_ptr());
+        libc::sigpending(pending.as_mut_ptr());
+        libc::sigismember(pending.as_ptr(), libc::SIGPIPE) == 1
+    };
+    let result = call();
+    let was_raised = result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+    // SAFETY: all were initialised above; a time of zero does not wait.
+    unsafe {
+        if was_raised && !was_pending {
+            let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+            libc::sigtimedwait(pipe.as_ptr(), std::ptr::null_mut(), &raw const now);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+    }
+    result
+}
+
 /// Runs `spawn` with every signal blocked, so that the thread it starts never
 /// runs a signal handler of the host program.
 pub fn without_signals<T>(spawn: impl FnOnce() -> T) -> T {
@@ -308,5 +363,32 @@ mod tests {
         unsafe { libc::waitpid(child, &raw mut status, 0) };
         assert_eq!(status, 0, "the child must see another epoch");
         assert_eq!(process_epoch(), before);
+    }
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_is_sent_to_a_closed_connection_without_a_signal() {
+        let path = std::env::temp_dir().join(format!("smtpclient-send-file-{}", std::process::id()));
+        std::fs::write(&path, [b'x'; 1000]).expect("written");
+        let file = std::fs::File::open(&path).expect("there");
+        std::fs::remove_file(&path).expect("was there");
+        let (near, far) = socket2::Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None).expect("a pair");
+        assert_eq!(send_file(&near, &file, 600).expect("sent"), 600);
+        assert_eq!(send_file(&near, &file, 600).expect("sent"), 400);
+        assert_eq!(send_file(&near, &file, 600).expect("the end"), 0);
+        drop(far);
+        io::Seek::rewind(&mut &file).expect("a file");
+        // SAFETY: the child calls only what may be called after a fork, and leaves.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: as above; a signal that is raised ends the child.
+            unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+            let broken = send_file(&near, &file, 600).is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+            // SAFETY: ends the child without running anything of the parent's.
+            unsafe { libc::_exit(i32::from(!broken)) };
+        }
+        let mut status = 0;
+        // SAFETY: a child of ours and a live integer.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!(status, 0, "neither a signal nor another error");
     }
 }

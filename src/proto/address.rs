@@ -4,7 +4,7 @@
 //! character, so that no address can smuggle a command in.
 
 use super::limits::{MAX_DOMAIN, MAX_LABEL, MAX_LOCAL_PART};
-use super::ordinary::{is_atom, ordinary_end};
+use super::ordinary::{is_atom, ordinary_end, ordinary_end_at};
 use crate::error::{Code, Error, Result};
 use memchr::{memchr, memchr3};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -32,14 +32,6 @@ impl<'a> Mailbox<'a> {
             check_mailbox(bare).map_err(|reason| invalid(text, reason))?;
         }
         Ok(Self { text: bare, ascii: bare.is_ascii() })
-    }
-
-    /// The first mailbox of a list, and what is behind it and its comma, if it is of
-    /// the kind that nearly all are; otherwise [`split_list`] will do.
-    #[must_use]
-    pub fn split_ordinary(list: &'a str) -> Option<(Self, &'a str)> {
-        let end = ordinary_end(list.as_bytes())?;
-        Some((Self { text: &list[..end], ascii: true }, list.get(end + 1..).unwrap_or_default()))
     }
 
     /// The mailbox without brackets.
@@ -150,6 +142,37 @@ pub fn to_ascii(text: &str) -> Result<std::borrow::Cow<'_, str>> {
     let ascii = idna::domain_to_ascii_strict(domain)
         .map_err(|_| invalid(text, "its domain is not one that can be written in ASCII (IDNA)".into()))?;
     Ok(format!("{}{ascii}", &text[..domain_start]).into())
+}
+
+/// The mailboxes at the beginning of a list that are of the kind that nearly all are;
+/// for what is left, [`split_list`] will do.
+#[derive(Clone, Debug)]
+pub struct OrdinaryList<'a> {
+    /// What is behind those that were given.
+    pub rest: &'a str,
+    domain: &'a str,
+}
+
+impl<'a> OrdinaryList<'a> {
+    /// The mailboxes of a list.
+    #[must_use]
+    pub fn new(list: &'a str) -> Self {
+        Self { rest: list, domain: "" }
+    }
+}
+
+impl<'a> Iterator for OrdinaryList<'a> {
+    type Item = Mailbox<'a>;
+
+    fn next(&mut self) -> Option<Mailbox<'a>> {
+        let end = ordinary_end_at(self.rest.as_bytes(), self.domain.as_bytes())?;
+        let (text, behind) = self.rest.split_at(end);
+        self.rest = behind.get(1..).unwrap_or_default();
+        if !text.ends_with(self.domain) || self.domain.is_empty() {
+            self.domain = text.split_once('@').map_or("", |(_, domain)| domain);
+        }
+        Some(Mailbox { text, ascii: true })
+    }
 }
 
 /// Splits a list at its commas, those in quotes, in angle brackets or behind a

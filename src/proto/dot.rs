@@ -5,8 +5,88 @@
 //! dot at the beginning of a line is doubled. A message that does not end with
 //! a line end gets one. Everything else goes out as it came in.
 
-use memchr::memchr2;
+use memchr::{memchr_iter, memchr2};
 use std::ops::Range;
+
+/// Takes what goes over the wire.
+trait Out {
+    fn run(&mut self, octets: &[u8]);
+    fn octet(&mut self, octet: u8);
+}
+
+impl Out for Vec<u8> {
+    fn run(&mut self, octets: &[u8]) {
+        self.extend_from_slice(octets);
+    }
+
+    fn octet(&mut self, octet: u8) {
+        self.push(octet);
+    }
+}
+
+/// Takes only their number.
+#[derive(Debug, Default)]
+struct Count(u64);
+
+impl Out for Count {
+    fn run(&mut self, octets: &[u8]) {
+        self.0 += octets.len() as u64;
+    }
+
+    fn octet(&mut self, _: u8) {
+        self.0 += 1;
+    }
+}
+
+/// What a message will be on the wire with BDAT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measure {
+    /// So many octets.
+    pub octets: u64,
+    /// They are those of the message, with nothing to repair.
+    pub as_is: bool,
+}
+
+impl Measure {
+    /// That of a message that goes out octet for octet.
+    #[must_use]
+    pub fn of_binary(octets: u64) -> Self {
+        // RFC 3030 allows an empty last chunk, but not all servers do.
+        Self { octets: if octets == 0 { 2 } else { octets }, as_is: octets != 0 }
+    }
+}
+
+/// Measures a message in any pieces.
+#[derive(Debug)]
+pub struct Measurer {
+    stuffer: DotStuffer,
+    given: u64,
+    count: Count,
+}
+
+impl Default for Measurer {
+    fn default() -> Self {
+        Self { stuffer: DotStuffer::without_dots(), given: 0, count: Count::default() }
+    }
+}
+
+impl Measurer {
+    /// Looks at the next piece.
+    pub fn push(&mut self, piece: &[u8]) {
+        self.given += piece.len() as u64;
+        self.stuffer.push_to(piece, &mut self.count);
+    }
+
+    /// Looks at the end.
+    #[must_use]
+    pub fn finish(mut self) -> Measure {
+        self.stuffer.finish_to(&mut self.count);
+        match self.count.0 {
+            0 => Measure::of_binary(0),
+            octets => Measure { octets, as_is: octets == self.given },
+        }
+    }
+}
 
 /// Where the last octet left off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,43 +117,82 @@ impl DotStuffer {
 
     /// Appends the next piece of content, ready for the wire.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        self.push_to(input, out);
+    }
+
+    fn push_to(&mut self, input: &[u8], out: &mut impl Out) {
         // What is before `copied` is in `out`; octets go over in runs as long as
         // nothing has to be put between them.
         let mut copied = 0;
         let mut next = 0;
         while next < input.len() {
             let end = input.len().min(next + BLOCK);
-            if self.goes_as_it_is(&input[next..end]) {
-                self.at = At::behind(input[end - 1]);
-            } else {
-                copied = self.repair(input, next..end, copied, out);
+            let block = &input[next..end];
+            match self.look(block) {
+                Look::AsIs => {}
+                Look::Dots(count) => {
+                    out.run(&input[copied..next]);
+                    self.stuff(block, count, out);
+                    copied = end;
+                }
+                Look::Bare => copied = self.repair(input, next..end, copied, out),
+            }
+            if !block.is_empty() {
+                self.at = At::behind(block[block.len() - 1]);
             }
             next = end;
         }
-        out.extend_from_slice(&input[copied..]);
+        out.run(&input[copied..]);
     }
 
-    /// Whether nothing has to be put into a block. One pass without a branch, so
-    /// that the compiler looks at many octets at once; nearly all blocks do.
-    fn goes_as_it_is(&self, block: &[u8]) -> bool {
-        let first_fits = match self.at {
-            At::LineStart => block[0] != b'\n' && (self.plain || block[0] != b'.'),
-            At::AfterCr => block[0] == b'\n',
-            At::InLine => block[0] != b'\n',
+    /// What has to be put into a block. One pass without a branch, so that the compiler
+    /// looks at many octets at once; nearly all blocks go as they are.
+    fn look(&self, block: &[u8]) -> Look {
+        let is_bare = match self.at {
+            At::LineStart | At::InLine => block[0] == b'\n',
+            At::AfterCr => block[0] != b'\n',
         };
-        first_fits && if self.plain { !has_misfit::<false>(block) } else { !has_misfit::<true>(block) }
+        if is_bare {
+            return Look::Bare;
+        }
+        let (bare, dots) = if self.plain { misfits::<false>(block) } else { misfits::<true>(block) };
+        let first = self.at == At::LineStart && block[0] == b'.' && !self.plain;
+        match (bare, dots + usize::from(first)) {
+            (true, _) => Look::Bare,
+            (false, 0) => Look::AsIs,
+            (false, count) => Look::Dots(count),
+        }
+    }
+
+    /// Copies a block in which only dots have to be doubled.
+    fn stuff(&self, block: &[u8], count: usize, out: &mut impl Out) {
+        /// From so many on, going from dot to dot costs more than going by octets.
+        const MANY: usize = 32;
+        let starts_line = self.at == At::LineStart;
+        if count >= MANY {
+            return stuff_all(block, starts_line, out);
+        }
+        let mut copied = 0;
+        for dot in memchr_iter(b'.', block) {
+            if dot.checked_sub(1).map_or(starts_line, |before| block[before] == b'\n') {
+                // With the dot, which the next run begins with again.
+                out.run(&block[copied..=dot]);
+                copied = dot;
+            }
+        }
+        out.run(&block[copied..]);
     }
 
     /// Copies a part of the input up to the last place where something had to be
     /// put in, and gives that place; `copied` is the last one before the part.
-    fn repair(&mut self, input: &[u8], part: Range<usize>, mut copied: usize, out: &mut Vec<u8>) -> usize {
+    fn repair(&mut self, input: &[u8], part: Range<usize>, mut copied: usize, out: &mut impl Out) -> usize {
         let mut next = part.start;
         while next < part.end {
             match self.at {
                 At::LineStart => {
                     if input[next] == b'.' && !self.plain {
                         copy(&input[copied..next], out);
-                        out.push(b'.');
+                        out.octet(b'.');
                         copied = next;
                     }
                     self.at = At::InLine;
@@ -82,8 +201,8 @@ impl DotStuffer {
                     if input[next] == b'\n' {
                         next += 1;
                     } else {
-                        out.extend_from_slice(&input[copied..next]);
-                        out.push(b'\n');
+                        out.run(&input[copied..next]);
+                        out.octet(b'\n');
                         copied = next;
                     }
                     self.at = At::LineStart;
@@ -94,8 +213,8 @@ impl DotStuffer {
                     if input[next] == b'\r' {
                         self.at = At::AfterCr;
                     } else {
-                        out.extend_from_slice(&input[copied..next]);
-                        out.push(b'\r');
+                        out.run(&input[copied..next]);
+                        out.octet(b'\r');
                         copied = next;
                         self.at = At::LineStart;
                     }
@@ -108,52 +227,91 @@ impl DotStuffer {
 
     /// Appends the end: what is missing of the last line end, and `.` CRLF.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(match self.at {
+        self.finish_to(out);
+    }
+
+    fn finish_to(&mut self, out: &mut impl Out) {
+        out.run(match self.at {
             At::LineStart => b"",
             At::InLine => b"\r\n",
             At::AfterCr => b"\n",
         });
         if !self.plain {
-            out.extend_from_slice(b".\r\n");
+            out.run(b".\r\n");
         }
         self.at = At::LineStart;
     }
 }
 
-/// Whether something has to be put in behind the first octet: at a bare CR or LF,
-/// and before a dot if dots are stuffed. Pieces of one size have the compiler look
-/// at many octets at once; the last one overlaps the one before.
-fn has_misfit<const DOTS: bool>(block: &[u8]) -> bool {
-    const PIECE: usize = 32;
+/// Whether a CR or LF behind the first octet is bare, and about how many dots there
+/// begin a line. Lanes that do not depend on each other have the compiler look at many
+/// octets at once; the last ones may be counted twice.
+fn misfits<const DOTS: bool>(block: &[u8]) -> (bool, usize) {
+    const LANES: usize = 32;
     let (before, behind) = (&block[..block.len() - 1], &block[1..]);
-    let (Some(last_before), Some(last_behind)) = (before.last_chunk::<PIECE>(), behind.last_chunk::<PIECE>()) else {
-        return any_misfit::<DOTS>(before, behind);
+    let mut bare = [0_u8; LANES];
+    let mut dots = [0_u8; LANES];
+    let mut add = |before: &[u8; LANES], behind: &[u8; LANES]| {
+        for lane in 0..LANES {
+            bare[lane] |= u8::from((behind[lane] == b'\n') ^ (before[lane] == b'\r'));
+            if DOTS {
+                let dot = (behind[lane] == b'.') & (before[lane] == b'\n');
+                dots[lane] = dots[lane].wrapping_add(u8::from(dot));
+            }
+        }
     };
-    let (pieces, others) = (before.as_chunks::<PIECE>().0, behind.as_chunks::<PIECE>().0);
-    let found = pieces.iter().zip(others).fold(false, |found, (before, behind)| {
-        // Slices of a known length.
-        found | any_misfit::<DOTS>(before, behind)
-    });
-    found | any_misfit::<DOTS>(last_before, last_behind)
+    if let (Some(last_before), Some(last_behind)) = (before.last_chunk(), behind.last_chunk()) {
+        let (pieces, others) = (before.as_chunks().0, behind.as_chunks().0);
+        pieces.iter().zip(others).for_each(|(before, behind)| add(before, behind));
+        if !before.len().is_multiple_of(LANES) {
+            add(last_before, last_behind);
+        }
+    } else {
+        // Zeros are neither bare nor dots.
+        let (mut short_before, mut short_behind) = ([0; LANES], [0; LANES]);
+        short_before[..before.len()].copy_from_slice(before);
+        short_behind[..behind.len()].copy_from_slice(behind);
+        add(&short_before, &short_behind);
+    }
+    let is_bare = bare.iter().fold(0, |all, lane| all | lane) != 0;
+    (is_bare, dots.iter().map(|lane| usize::from(*lane)).sum())
 }
 
-#[inline]
-fn any_misfit<const DOTS: bool>(before: &[u8], behind: &[u8]) -> bool {
-    before.iter().zip(behind).fold(false, |misfit, (before, octet)| {
-        let bare = (*octet == b'\n') ^ (*before == b'\r');
-        let dot = DOTS & (*octet == b'.') & (*before == b'\n');
-        misfit | bare | dot
-    })
+/// Copies a block octet by octet and doubles the dots that begin a line; without a
+/// branch, which would mostly be foretold wrongly.
+fn stuff_all(block: &[u8], starts_line: bool, out: &mut impl Out) {
+    const ROOM: usize = (2 * BLOCK).next_power_of_two();
+    let mut room = [0_u8; ROOM];
+    let mut end = 0_usize;
+    let mut before = if starts_line { b'\n' } else { b'\r' };
+    for octet in block {
+        room[end % ROOM] = b'.';
+        end = end.wrapping_add(usize::from((*octet == b'.') & (before == b'\n')));
+        room[end % ROOM] = *octet;
+        end = end.wrapping_add(1);
+        before = *octet;
+    }
+    out.run(&room[..end.min(ROOM)]);
 }
 
 /// Appends a run of octets. Of a few, copying costs less than the call to copy.
-fn copy(run: &[u8], out: &mut Vec<u8>) {
+fn copy(run: &[u8], out: &mut impl Out) {
     const FEW: usize = 8;
     if run.len() <= FEW {
-        run.iter().for_each(|octet| out.push(*octet));
+        run.iter().for_each(|octet| out.octet(*octet));
     } else {
-        out.extend_from_slice(run);
+        out.run(run);
     }
+}
+
+/// What has to be put into a block.
+#[derive(Clone, Copy, Debug)]
+enum Look {
+    AsIs,
+    /// About so many dots.
+    Dots(usize),
+    /// There is a bare CR or LF.
+    Bare,
 }
 
 impl At {
@@ -167,9 +325,9 @@ impl At {
     }
 }
 
-/// How much is looked at in one go. Longer blocks would more often have a line
-/// that begins with a dot, and shorter ones cost more calls.
-const BLOCK: usize = 512;
+/// How much is looked at in one go: so that each octet but the first, with the one
+/// before it, is in a lane, and few enough that a lane can count its dots.
+const BLOCK: usize = 1 + 1024;
 
 /// The first CR or LF. Lines of a few octets are the worst case for a search
 /// that sets vectors up, so the first octets are looked at one by one.

@@ -3,6 +3,7 @@
 use super::address::{Mailbox, ReversePath};
 use super::delivery::Delivery;
 use super::demands::Demands;
+use super::dot::Measure;
 use super::limits::{MAX_REFUSAL_TEXT, MAX_REFUSAL_TEXTS};
 use super::original_recipient::{OriginalRecipient, RecipientDelivery};
 use super::outcome::Outcome;
@@ -62,6 +63,7 @@ pub struct Envelope {
     eight_bit: bool,
     binary: bool,
     chunks: bool,
+    measure: Option<Measure>,
     /// The content can be had more than once.
     repeatable: bool,
     /// Some mailbox has characters beyond ASCII.
@@ -121,6 +123,7 @@ impl Envelope {
         self.eight_bit = false;
         self.binary = false;
         self.chunks = false;
+        self.measure = None;
         self.repeatable = false;
         self.header_utf8 = false;
         self.smtputf8 = matches!(sender, ReversePath::Mailbox(mailbox) if mailbox.needs_smtputf8());
@@ -148,7 +151,6 @@ impl Envelope {
     }
 
     fn push_command(&mut self, recipient: &str) {
-        self.text.reserve(BEFORE.len() + recipient.len() + BEHIND.len());
         self.text.push_str(BEFORE);
         self.text.push_str(recipient);
         self.text.push_str(BEHIND);
@@ -191,6 +193,17 @@ impl Envelope {
     #[must_use]
     pub fn prefers_chunks(&self) -> bool {
         self.chunks || self.binary
+    }
+
+    /// Tells what the message will be on the wire with BDAT, so that it can go as one chunk.
+    pub fn set_measure(&mut self, measure: Measure) {
+        self.measure = Some(measure);
+    }
+
+    /// See [`Self::set_measure`].
+    #[must_use]
+    pub fn measure(&self) -> Option<Measure> {
+        self.measure
     }
 
     /// Tells that the content can be had more than once, for further transactions.

@@ -32,13 +32,13 @@ mod session;
 mod timeouts;
 mod trace;
 
-pub use address::{HostName, Mailbox, ReversePath, split_list, to_ascii};
+pub use address::{HostName, Mailbox, OrdinaryList, ReversePath, split_list, to_ascii};
 pub use capabilities::{Capabilities, Limits, Withheld};
 pub use command::{Command, CommandText, ParameterList};
 pub use deliver_by::DeliverBy;
 pub use delivery::{DELIVERIES, Delivery, check_envelope_id};
 pub use demands::{Demands, check_auth_sender};
-pub use dot::DotStuffer;
+pub use dot::{DotStuffer, Measure, Measurer};
 pub use envelope::{Envelope, RecipientState};
 pub use future_release::{DateTime, FutureRelease, Hold, MAX_HOLD};
 pub use header::header_needs_smtputf8;

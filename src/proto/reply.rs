@@ -106,6 +106,8 @@ pub struct ReplyParser {
     line: Vec<u8>,
     reply: Reply,
     complete: bool,
+    /// What the last line begins with.
+    head: [u8; 4],
 }
 
 impl ReplyParser {
@@ -119,6 +121,7 @@ impl ReplyParser {
     pub fn feed(&mut self, input: &[u8]) -> Result<(usize, bool)> {
         if self.complete {
             self.complete = false;
+            self.head = [0; 4];
             self.reply.clear();
         }
         let mut used = 0;
@@ -142,6 +145,23 @@ impl ReplyParser {
         }
         self.extend_line(&input[used..])?;
         Ok((input.len(), false))
+    }
+
+    /// How long a reply is, with its line end, that is the same as the one that the
+    /// last [`Self::feed`] completed; `None` if it cannot be told from its beginning.
+    #[must_use]
+    pub fn repeat_length(&self) -> Option<usize> {
+        let is_plain = self.complete && self.reply.lines == 1 && self.head[3] == b' ';
+        is_plain.then_some(self.head.len() + self.reply.text.len() + 2)
+    }
+
+    /// Whether the input begins with that reply again.
+    #[must_use]
+    pub fn repeats(&self, input: &[u8]) -> bool {
+        input.split_first_chunk().is_some_and(|(head, rest)| {
+            let behind = if *head == self.head { rest.strip_prefix(&*self.reply.text) } else { None };
+            behind.is_some_and(|behind| behind.starts_with(b"\r\n"))
+        })
     }
 
     /// The reply that the last [`Self::feed`] completed.
@@ -179,7 +199,10 @@ impl ReplyParser {
         };
         let (last, text) = match line.get(3) {
             None => (true, &line[3..]),
-            Some(b' ') => (true, &line[4..]),
+            Some(b' ') => {
+                self.head = [line[0], line[1], line[2], b' '];
+                (true, &line[4..])
+            }
             Some(b'-') => (false, &line[4..]),
             Some(_) => {
                 return Err(malformed("the server sent a line that is not an SMTP reply", line));

@@ -142,10 +142,41 @@ static void fork_twice(void)
     CHECK_SAME(SmtpClientRelease(first), 0);
 }
 
+/* A message of the parent's is not the child's to use, and makes nobody wait. */
+static void fork_with_a_message(void)
+{
+    int status = -1;
+    pid_t child;
+    size_t length = 77;
+    SmtpMessage *message = SmtpMessageCreate();
+    CHECK_SAME(SmtpMessageSetText(message, "hello"), 0);
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        SmtpMessage *own = SmtpMessageCreate();
+        SmtpClient *client = new_client();
+        CHECK_SAME(SmtpMessageGetText(message, NULL, 0, &length), SMTP_ERROR_FORKED);
+        CHECK_SAME(SmtpMessageAttachMessage(own, message, NULL), SMTP_ERROR_FORKED);
+        CHECK_SAME(SmtpSendComposed(client, message), SMTP_ERROR_FORKED);
+        CHECK_SAME(SmtpMessageRelease(message), SMTP_ERROR_FORKED);
+        CHECK_SAME(length, 77);
+        CHECK_SAME(SmtpMessageRelease(own), 0);
+        CHECK_SAME(SmtpClientRelease(client), 0);
+        fflush(stdout);
+        _exit(check_failures != 0);
+    }
+    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    CHECK_SAME(status, 0);
+    CHECK_SAME(SmtpMessageGetText(message, NULL, 0, &length), 0);
+    CHECK_SAME(length, 5);
+    CHECK_SAME(SmtpMessageRelease(message), 0);
+}
+
 int main(void)
 {
     check_begin();
     RUN(fork_in_a_session);
     RUN(fork_twice);
+    RUN(fork_with_a_message);
     return check_end();
 }

@@ -122,6 +122,28 @@ static void a_gigabyte_from_a_file(void)
     unlink(path);
 }
 
+static int32_t composed(SmtpClient *client, void *data)
+{
+    return SmtpSendComposed(client, data);
+}
+
+/* As an attachment, encoded on the way; its size is known beforehand to the octet. */
+static void an_attached_gigabyte(void)
+{
+    SmtpMessage *message = SmtpMessageCreate();
+    uint64_t size = 0;
+    int file = new_file();
+    CHECK(ftruncate(file, (off_t)mebibytes(1024)) == 0);
+    CHECK(close(file) == 0);
+    CHECK_SAME(SmtpMessageCompose(message, SENDER, RECIPIENT, NULL, NULL, "large", "see below", NULL), 0);
+    CHECK_SAME(SmtpMessageAttachFile(message, path, "large.bin", NULL, NULL), 0);
+    CHECK_SAME(SmtpMessageGetSize(message, SMTP_EXPORT_DEFAULT, &size), 0);
+    CHECK(size > mebibytes(1024) / 3 * 4);
+    sent(composed, message, size, ".\r\n");
+    CHECK_SAME(SmtpMessageRelease(message), 0);
+    unlink(path);
+}
+
 /* One line of dots, of which the first is doubled. */
 static void nothing_but_dots_from_a_file(void)
 {
@@ -174,6 +196,7 @@ int main(void)
     /* In this order: a peak that was reached before hides what is below it. */
     RUN(a_gigabyte_from_a_reader);
     RUN(a_gigabyte_from_a_file);
+    RUN(an_attached_gigabyte);
     RUN(nothing_but_dots_from_a_file);
     RUN(the_measurement_is_real);
     RUN(lines_of_a_dot_from_memory);

@@ -11,10 +11,10 @@ static inline long peak_memory(void)
     char line[512];
     long peak = -1;
     FILE *file;
-#if defined(__SANITIZE_ADDRESS__)
-    return -1; /* it keeps what was freed */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return -1; /* they keep what was freed, and records of who used it */
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
     return -1;
 #endif
 #endif

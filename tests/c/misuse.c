@@ -57,6 +57,7 @@ static void every_function(SmtpClient *bad)
     SmtpRecipient recipient = {sizeof(SmtpRecipient), 77, 77, 77, 77, 77}, recipient_before = recipient;
     SmtpTransferStatus status = {sizeof(SmtpTransferStatus), 77, 77, 77, 77, 77, 77}, status_before = status;
     SmtpSecurityInfo security = {sizeof(SmtpSecurityInfo), 77, 77, 77, 77, 77}, security_before = security;
+    SmtpPollInfo poll_info = {sizeof(SmtpPollInfo), 77, 77, 77}, poll_info_before = poll_info;
     uint64_t options = 77;
     SmtpMessageInfo message = {sizeof(SmtpMessageInfo), 0, SENDER, RECIPIENT, MESSAGE, SMTP_NUL_TERMINATED, NULL};
     SmtpServerInfo server = {sizeof(SmtpServerInfo), 9, HOST, NULL, NULL, 1000, SMTP_OPTION_NONE};
@@ -105,6 +106,8 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(destroyed, before + 2);
     CHECK_SAME(SmtpRegisterTokenProvider(bad, no_token, NULL, count_destroy), expected);
     CHECK_SAME(destroyed, before + 3);
+    CHECK_SAME(SmtpGetPollInfo(bad, &poll_info), expected);
+    CHECK_SAME(SmtpProcess(bad), expected);
     CHECK_SAME(SmtpGetTransferStatus(bad, &status), expected);
     CHECK_SAME(SmtpGetExtendedOptions(bad, &options), expected);
     CHECK_SAME(SmtpGetSecurityInformation(bad, &security), expected);
@@ -119,12 +122,14 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(SmtpSetTimeout(bad, 1000), expected);
     CHECK_SAME(SmtpGetDeliveryOptions(bad), expected);
     CHECK_SAME(SmtpSetDeliveryOptions(bad, 0), expected);
+    CHECK_SAME(SmtpSendComposed(bad, NULL), expected);
     CHECK_SAME(SmtpGetLastError(NULL), expected);
     CHECK_TEXT(buffer, "untouched");
     CHECK_SAME(length, 77);
     CHECK_SAME(count, 77);
     CHECK_SAME(value, 77);
     CHECK(options == 77);
+    CHECK(memcmp(&poll_info, &poll_info_before, sizeof poll_info) == 0);
     CHECK(memcmp(&security, &security_before, sizeof security) == 0);
     CHECK(memcmp(&status, &status_before, sizeof status) == 0);
     CHECK(memcmp(&recipient, &recipient_before, sizeof recipient) == 0);
@@ -139,6 +144,120 @@ static void every_function(SmtpClient *bad)
     CHECK_SAME(SmtpCopyLastErrorString(bad, buffer, sizeof buffer, &length), SMTP_ERROR_BUFFER_TOO_SMALL);
     CHECK_SAME(strlen(buffer), sizeof buffer - 1);
     CHECK_SAME(length, strlen(SmtpGetLastErrorString(bad)));
+}
+
+static int32_t count_rewinds(void *user_data)
+{
+    (void)user_data;
+    asked++;
+    return 0;
+}
+
+static int32_t count_writes(const void *data, size_t length, void *user_data)
+{
+    (void)data;
+    (void)length;
+    (void)user_data;
+    asked++;
+    return 0;
+}
+
+/* As above for messages. */
+static void every_message_function(SmtpMessage *bad)
+{
+    static const int32_t expected = SMTP_ERROR_INVALID_HANDLE;
+    char buffer[16] = "untouched";
+    size_t length = 77, count = 77;
+    uint64_t size = 77;
+    int64_t value = 77;
+    SmtpMessagePart part = {sizeof(SmtpMessagePart), 77, 77, 77, 77}, part_before = part;
+    SmtpMessage *live = SmtpMessageCreate();
+    SmtpClient *client = new_client();
+    int before = destroyed, asked_before = asked;
+
+    CHECK_SAME(SmtpMessageClear(bad), expected);
+    CHECK_SAME(SmtpMessageCompose(bad, SENDER, RECIPIENT, NULL, NULL, "x", "y", NULL), expected);
+    CHECK_SAME(SmtpMessageSetText(bad, "x"), expected);
+    CHECK_SAME(SmtpMessageSetHtml(bad, "x"), expected);
+    CHECK_SAME(SmtpMessageSetCalendar(bad, "x", NULL), expected);
+    CHECK_SAME(SmtpMessageGetText(bad, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageGetHtml(bad, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageSetInteger(bad, SMTP_MESSAGE_PRIORITY, 1), expected);
+    CHECK_SAME(SmtpMessageGetInteger(bad, SMTP_MESSAGE_PRIORITY, &value), expected);
+    CHECK_SAME(SmtpMessageSetUnsubscribe(bad, SENDER, NULL, 0), expected);
+    CHECK_SAME(SmtpMessageSetReadReceipt(bad, SENDER), expected);
+    CHECK_SAME(SmtpMessageSetHeader(bad, "X", "y"), expected);
+    CHECK_SAME(SmtpMessageAddHeader(bad, "X", "y"), expected);
+    CHECK_SAME(SmtpMessageGetHeader(bad, "X", 0, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageGetHeaderCount(bad, &count), expected);
+    CHECK_SAME(SmtpMessageGetHeaderName(bad, 0, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageGetHeaderValue(bad, 0, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageSetHeaderValue(bad, 0, "x"), expected);
+    CHECK_SAME(SmtpMessageRemoveHeader(bad, "X"), expected);
+    CHECK_SAME(SmtpMessageRemoveHeaderAt(bad, 0), expected);
+    CHECK_SAME(SmtpMessageAttach(bad, "x", NULL, NULL, "y", 1), expected);
+    CHECK_SAME(SmtpMessageAttachFile(bad, "/dev/null", NULL, NULL, NULL), expected);
+    CHECK_SAME(SmtpMessageAttachReader(bad, "x", NULL, NULL, 0, count_asked, count_rewinds, NULL, count_destroy),
+               expected);
+    CHECK_SAME(destroyed, before + 1);
+    CHECK_SAME(SmtpMessageAttachMessage(bad, live, NULL), expected);
+    CHECK_SAME(SmtpMessageAttachMessage(live, bad, NULL), expected);
+    CHECK_SAME(SmtpMessageGetPartCount(bad, &count), expected);
+    CHECK_SAME(SmtpMessageGetPart(bad, 0, &part), expected);
+    CHECK_SAME(SmtpMessageGetPartString(bad, 0, SMTP_PART_TEXT_TYPE, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageGetPartContent(bad, 0, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageSavePart(bad, 0, "/dev/null"), expected);
+    CHECK_SAME(SmtpMessageLoad(bad, MESSAGE, SMTP_NUL_TERMINATED), expected);
+    CHECK_SAME(SmtpMessageLoadFile(bad, "/dev/null"), expected);
+    CHECK_SAME(SmtpMessageLoadStream(bad, count_asked, NULL), expected);
+    CHECK_SAME(SmtpMessageGetSize(bad, 0, &size), expected);
+    CHECK_SAME(SmtpMessageExport(bad, 0, buffer, sizeof buffer, &length), expected);
+    CHECK_SAME(SmtpMessageExportFile(bad, 0, "/dev/null"), expected);
+    CHECK_SAME(SmtpMessageExportStream(bad, 0, count_writes, NULL), expected);
+    CHECK_SAME(SmtpSendComposed(client, bad), expected);
+    CHECK_SAME(asked, asked_before);
+    CHECK_TEXT(buffer, "untouched");
+    CHECK(length == 77 && count == 77 && size == 77 && value == 77);
+    CHECK(memcmp(&part, &part_before, sizeof part) == 0);
+    CHECK_SAME(SmtpMessageRelease(live), 0);
+    CHECK_SAME(SmtpClientRelease(client), 0);
+    if (bad != NULL) {
+        CHECK_SAME(SmtpMessageRelease(bad), expected);
+    }
+}
+
+static void bad_messages(void)
+{
+    SmtpMessage *live = SmtpMessageCreate(), *stale = SmtpMessageCreate(), *reused;
+    SmtpClient *client = new_client();
+    uintptr_t token = (uintptr_t)live;
+    char local[64];
+    size_t length = 0;
+    unsigned bit;
+    int i;
+
+    every_message_function(NULL);
+    CHECK_SAME(SmtpMessageRelease(NULL), 0);
+    CHECK_SAME(SmtpMessageRelease(stale), 0);
+    every_message_function(stale);
+    reused = SmtpMessageCreate();
+    CHECK(reused != stale);
+    every_message_function(stale);
+    CHECK_SAME(SmtpMessageRelease(reused), 0);
+    memset(local, 0, sizeof local);
+    for (i = 0; i < (int)sizeof local; i++) {
+        every_message_function((SmtpMessage *)(void *)(local + i));
+    }
+    /* A client is no message, nor any other damage to a single bit. */
+    every_message_function((SmtpMessage *)(void *)client);
+    for (bit = 0; bit < sizeof token * 8; bit++) {
+        every_message_function((SmtpMessage *)(token ^ (uintptr_t)1 << bit));
+    }
+    CHECK_SAME(SmtpMessageSetText(live, "still alive"), 0);
+    CHECK_SAME(SmtpMessageGetText(live, NULL, 0, &length), 0);
+    CHECK_SAME(length, strlen("still alive"));
+    CHECK_SAME(SmtpMessageRelease(live), 0);
+    CHECK_SAME(SmtpClientRelease(client), 0);
 }
 
 static SmtpClient *as_handle(uintptr_t number)
@@ -234,6 +353,7 @@ static void wrong_order(void)
     CHECK_SAME(length, 0);
     CHECK_SAME(SmtpDisconnect(client), SMTP_ERROR_NOT_CONNECTED);
     CHECK_SAME(SmtpCancel(client), 0);
+    CHECK_SAME(SmtpProcess(client), SMTP_ERROR_NO_OPERATION);
     CHECK_SAME(SmtpConnect(client, NULL, 0, 0, 0), SMTP_ERROR_INVALID_PARAMETER);
     CHECK_SAME(SmtpConnect(client, "", 25, 0, 0), SMTP_ERROR_INVALID_PARAMETER);
     CHECK_SAME(SmtpAttachSocket(client, -1, HOST, 0), SMTP_ERROR_INVALID_PARAMETER);
@@ -291,6 +411,10 @@ static void null_outputs(SmtpClient *client)
 {
     size_t length = 77;
     SmtpSecurityInfo security = {8, 77, 77, 77, 77, 77};
+    SmtpPollInfo poll_info = {sizeof(SmtpPollInfo) - 1, 77, 77, 77};
+    CHECK_SAME(SmtpGetPollInfo(client, NULL), SMTP_ERROR_NULL_POINTER);
+    CHECK_SAME(SmtpGetPollInfo(client, &poll_info), SMTP_ERROR_INVALID_PARAMETER);
+    CHECK_SAME(poll_info.descriptor, 77);
     CHECK_SAME(SmtpGetExtendedOptions(client, NULL), SMTP_ERROR_NULL_POINTER);
     CHECK_SAME(SmtpGetSecurityInformation(client, NULL), SMTP_ERROR_NULL_POINTER);
     CHECK_SAME(SmtpGetSecurityInformation(client, &security), SMTP_ERROR_INVALID_PARAMETER);
@@ -1013,6 +1137,7 @@ int main(void)
 {
     check_begin();
     RUN(bad_handles);
+    RUN(bad_messages);
     RUN(wrong_order);
     RUN(misuse_of_a_session);
     RUN(injected_login);

@@ -75,7 +75,11 @@ struct server {
 static inline void server_complain(struct server *server, const char *what, const char *got, size_t length)
 {
     size_t used, i;
-    if (server->complaint[0] != '\0' || server->stopping) {
+    int stopping;
+    pthread_mutex_lock(&server->lock);
+    stopping = server->stopping;
+    pthread_mutex_unlock(&server->lock);
+    if (server->complaint[0] != '\0' || stopping) {
         return;
     }
     used = (size_t)snprintf(server->complaint, sizeof server->complaint, "%.400s", what);

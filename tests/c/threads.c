@@ -10,7 +10,7 @@
 /* Far more than the promised 100 ms, since machines that run tests are busy. */
 static const double MOST_SECONDS_FOR_CANCEL = 1.0;
 
-static volatile int look_up_hangs;
+static int look_up_hangs;
 
 /* Takes the place of the C library's: a name service that does not answer. */
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **results)
@@ -19,8 +19,8 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
     (void)service;
     (void)hints;
     *results = NULL;
-    look_up_hangs++;
-    while (look_up_hangs != 0) {
+    tell(&look_up_hangs, 1);
+    while (told(&look_up_hangs)) {
         sleep_ms(5);
     }
     return EAI_AGAIN;
@@ -204,7 +204,7 @@ static void cancel_a_look_up(void)
     call.server = &nobody;
     call.host = "slow.example";
     start_call(&call);
-    while (look_up_hangs == 0) {
+    while (!told(&look_up_hangs)) {
         sleep_ms(1);
     }
     cancel_and_time(&call, "look-up of the name");
@@ -215,7 +215,7 @@ static void cancel_a_look_up(void)
     CHECK_SAME(SmtpSetInteger(call.client, SMTP_PROPERTY_TIMEOUT_RESOLVE, 50), 0);
     CHECK_SAME(SmtpConnect(call.client, "slow.example", 25, 0, 0), SMTP_ERROR_TIMEOUT);
     CHECK_SAME(SmtpClientRelease(call.client), 0);
-    look_up_hangs = 0;
+    tell(&look_up_hangs, 0);
     sleep_ms(50);
 }
 
@@ -580,7 +580,7 @@ static void cancel_at_any_moment(void)
 /* The same client used, cancelled, read and released by everybody at once. */
 struct crowd {
     SmtpClient *client;
-    volatile int over;
+    int over;
 };
 
 static void *meddle(void *argument)
@@ -591,7 +591,7 @@ static void *meddle(void *argument)
     size_t count;
     SmtpRecipient recipient;
     recipient.size = sizeof recipient;
-    while (!crowd->over) {
+    while (!told(&crowd->over)) {
         SmtpCancel(crowd->client);
         SmtpGetString(crowd->client, SMTP_PROPERTY_RESULT_STRING, text, sizeof text, NULL);
         SmtpGetInteger(crowd->client, SMTP_PROPERTY_OUTCOME, &value);
@@ -627,18 +627,18 @@ static void a_crowd_on_one_client(void)
     }
     CHECK_SAME(SmtpClientRelease(crowd.client), 0);
     sleep_ms(20);
-    crowd.over = 1;
+    tell(&crowd.over, 1);
     for (i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
 }
 
 /* A cancel that meets a call which needs no connection leaves the connection alone. */
-static volatile int setting_over;
+static int setting_over;
 
 static void *cancel_on_and_on(void *client)
 {
-    while (!setting_over) {
+    while (!told(&setting_over)) {
         CHECK_SAME(SmtpCancel(client), 0);
     }
     return NULL;
@@ -657,7 +657,7 @@ static void cancel_while_setting(void)
     for (begun = seconds_now(); seconds_now() - begun < 0.3;) {
         CHECK_SAME(SmtpSetInteger(client, SMTP_PROPERTY_PORT, 25), 0);
     }
-    setting_over = 1;
+    tell(&setting_over, 1);
     pthread_join(thread, NULL);
     CHECK_SAME(send_test_message(client), 0);
     SmtpDisconnect(client);

@@ -166,7 +166,7 @@ def test_valgrind_is_on(tmp_path):
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-@pytest.mark.parametrize("name", ["send", "stepwise", "newsletter"])
+@pytest.mark.parametrize("name", ["send", "stepwise", "newsletter", "note", "html_newsletter", "invoice", "invitation"])
 def test_the_example_compiles(tmp_path, name, compiler):
     need(compiler)
     source = REPO / "examples-c" / f"{name}.c"

@@ -5,9 +5,12 @@ SMTPCLIENT_TARGET names the directory with the libraries; without it, it is
 target/release. CC names the compiler.
 """
 
+import email
+import email.policy
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -213,3 +216,61 @@ def test_a_newsletter(server, programs, language, tmp_path):
     assert run_program(command, *arguments[:3], "/nowhere/list", arguments[4]).returncode == 2
     missing = run_program(command, *arguments[:4], "/nowhere/mail.eml")
     assert missing.returncode == 1 and "/nowhere/mail.eml" in missing.stderr and "Traceback" not in missing.stderr
+
+
+CALENDAR = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nMETHOD:REQUEST\r\nEND:VCALENDAR\r\n"
+
+
+@BOTH
+def test_composed_messages(server, programs, language, tmp_path):
+    (tmp_path / "one.png").write_bytes(b"\x89PNG one")
+    (tmp_path / "two.jpg").write_bytes(b"JPEG two")
+    (tmp_path / "Rechnung \u00fc.pdf").write_bytes(b"%PDF-1.7\n" * 1000)
+    (tmp_path / "meeting.ics").write_text(CALENDAR, newline="")
+    wanted = {
+        "note": (["Gr\u00fc\u00dfe"], ["text/plain"]),
+        "html_newsletter": (
+            [tmp_path / "one.png", tmp_path / "two.jpg"],
+            ["multipart/alternative", "text/plain", "multipart/related", "text/html", "image/png", "image/jpeg"],
+        ),
+        "invoice": ([tmp_path / "Rechnung \u00fc.pdf"], ["multipart/mixed", "text/plain", "application/pdf"]),
+        "invitation": (
+            [tmp_path / "meeting.ics"],
+            ["multipart/mixed", "multipart/alternative", "text/plain", "text/calendar", "text/calendar"],
+        ),
+    }
+    where = [server.host, server.ports["plain"]]
+    for name, (more, types) in wanted.items():
+        command, sender = programs(name, language), f"{name}-{language} <bob@example.test>"
+        done = run_program(command, *where, sender, "Alice <alice@example.test>", *more)
+        assert done.returncode == 0, done.stderr
+        read = stored_from(server, f"From: {name}-{language} ")
+        assert [part.get_content_type() for part in read.walk()] == types
+        if name == "note":
+            assert read.get_content().rstrip() == "Gr\u00fc\u00dfe"
+        elif name == "html_newsletter":
+            assert read["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+        elif name == "invoice":
+            (attached,) = read.iter_attachments()
+            assert attached.get_filename() == "Rechnung \u00fc.pdf"
+            assert attached.get_payload(decode=True) == b"%PDF-1.7\n" * 1000
+        else:
+            calendars = [part for part in read.walk() if part.get_content_type() == "text/calendar"]
+            assert calendars[0].get_param("method") == "REQUEST"
+            assert [part.get_payload(decode=True) for part in calendars] == [CALENDAR.encode()] * 2
+        assert run_program(command, *where).returncode == 2
+        refused = run_program(command, *where, "no address", "alice@example.test", *more)
+        assert refused.returncode == 1 and "no address" in refused.stderr and "Traceback" not in refused.stderr
+    missing = run_program(programs("invoice", language), *where, "bob@example.test", "alice@example.test", "/nowhere")
+    assert missing.returncode == 1 and "/nowhere" in missing.stderr
+
+
+def stored_from(server, beginning):
+    """The message that the server has stored with this in its header."""
+    end = time.monotonic() + 15
+    while time.monotonic() < end:
+        for path in Path(server.delivered).rglob("*"):
+            if path.is_file() and beginning.encode() in (octets := path.read_bytes()):
+                return email.message_from_bytes(octets, policy=email.policy.default)
+        time.sleep(0.05)
+    raise AssertionError(f"there is no message with {beginning}")

@@ -60,7 +60,7 @@ def command(language, text, folder):
 def test_the_examples_are_found():
     names = [name for name, _, _ in EXAMPLES]
     assert {"tracing-trace-keep-c", "events-events-c", "errors-retry-c", "errors-error-record-python"} <= set(names)
-    for guide in ("sending-messages", "recipients-all-or-nothing", "low-level-questions", "signing-in-sign_in"):
+    for guide in ("sending-messages", "recipients-all-or-nothing", "low-level-questions", "signing-in-sign_in", "composing-first", "composing-reading"):
         assert {f"{guide}-c", f"{guide}-python"} <= set(names)
     assert len(names) == len(set(names))
 

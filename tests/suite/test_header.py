@@ -20,7 +20,8 @@ SHARED = TARGET / "libsmtpclient.so"
 HEADER = REPO / "include" / "smtpclient.h"
 TEXT = HEADER.read_text()
 EXPORTS = (REPO / "tests" / "exports.txt").read_text().split()
-MOST_OCTETS = 3584 * 1024
+# docs/dependencies.md says what the last step up was for.
+MOST_OCTETS = 4096 * 1024
 
 # The C library and the compiler's run-time library, wherever their version is.
 C_LIBRARY = re.compile(r"(libc|libm|libpthread|libdl|librt|libgcc_s)\.so\.\d+|ld-linux[-a-z0-9_]*\.so\.\d+")
@@ -96,6 +97,9 @@ def test_misuse_is_tested_for_every_function_with_a_handle():
     program = (REPO / "tests" / "c" / "misuse.c").read_text()
     body = program[program.index("static void every_function") : program.index("static SmtpClient *as_handle")]
     assert [name for name in takers if f"{name}(bad" not in body] == []
+    takers = [name for name, declaration, _ in declarations() if re.search(r"SmtpMessage \*\w+[,)]", declaration)]
+    body = program[program.index("static void every_message_function") : program.index("static void bad_messages")]
+    assert takers and [name for name in takers if not re.search(rf"{name}\((\w+, )?bad\b", body)] == []
 
 
 def test_misuse_is_tested_for_every_function_with_a_batch():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
+import email.policy
+import email.utils
 import itertools
 import math
 import os
@@ -10,6 +13,7 @@ import signal
 import socket
 import threading
 import weakref
+from email.message import EmailMessage
 from types import TracebackType
 from typing import (
     TYPE_CHECKING,
@@ -33,6 +37,7 @@ from ._library import (
     SmtpDestroyCallback,
     SmtpEventCallback,
     SmtpMessageInfo,
+    SmtpPollInfo,
     SmtpReadCallback,
     SmtpRecipient,
     SmtpSecurityInfo,
@@ -42,6 +47,7 @@ from ._library import (
     SmtpTransferStatus,
     library,
 )
+from ._message import Message, pop_raised
 from ._properties import (
     _Data,
     _Flag,
@@ -78,6 +84,9 @@ ALL_EVENTS = (
 
 _MOST_MILLISECONDS = (1 << 31) - 1
 _SIZE_UNKNOWN = (1 << 64) - 1
+
+# In place of a thread's number: whoever goes on with the pending operation.
+_ANY_THREAD = 0
 
 # More than the longest reply that the library accepts (512 KiB, threefold as UTF-8).
 _EXPAND_CAPACITY = 2 << 20
@@ -140,6 +149,19 @@ class TransferStatus(NamedTuple):
     time_estimated: float
 
 
+class PollInfo(NamedTuple):
+    """What an event loop has to wait for until ``process`` is due."""
+
+    #: The descriptor to wait on; it is the library's.
+    descriptor: int
+    #: Whether to wait until it can be read.
+    read: bool
+    #: Whether to wait until it can be written.
+    write: bool
+    #: After how many seconds ``process`` is due even if nothing happens; None is never.
+    timeout: Optional[float]
+
+
 class SecurityInformation(NamedTuple):
     """What protects the connection, all of one moment."""
 
@@ -179,7 +201,7 @@ EventCallback = Callable[[Event], Optional[bool]]
 TokenCallback = Callable[[bool], str]
 TraceCallback = Callable[[TraceRecord], Optional[bool]]
 Piece = Union[bytes, bytearray, memoryview]
-Message = Union[Piece, str]
+Content = Union[Piece, str]
 Source = Union["BinaryFile", Iterable[Piece]]
 
 
@@ -318,7 +340,7 @@ def _join_recipients(recipients: Union[str, Iterable[str]]) -> bytes:
     return encode("recipients", ",".join(items))
 
 
-def _view(message: Message) -> Tuple[Any, int]:
+def _view(message: Content) -> Tuple[Any, int]:
     """Something that ctypes passes as the address of the message's octets, and their number."""
     if isinstance(message, str):
         try:
@@ -335,6 +357,24 @@ def _view(message: Message) -> Tuple[Any, int]:
         # Also keeps a bytearray from being resized during the call.
         return ((ctypes.c_char * length).from_buffer(message) if length else None), length
     raise TypeError(f"message must be bytes, bytearray, memoryview or str, not {type(message).__name__}")
+
+
+def _for_smtp(message: EmailMessage) -> Any:
+    """A policy for the wire: UTF-8 only where an address cannot do without."""
+    fields = ("from", "sender", "reply-to", "to", "cc", "bcc")
+    texts = [str(value) for name in fields for value in message.get_all(name, [])]
+    addresses = [address for _, address in email.utils.getaddresses(texts)]
+    return email.policy.SMTPUTF8 if any(not address.isascii() for address in addresses) else email.policy.SMTP
+
+
+def _email_octets(message: EmailMessage) -> bytes:
+    policy = _for_smtp(message)
+    if "Bcc" in message or "Resent-Bcc" in message:
+        # Only the header is copied; what is attached may be large.
+        message = copy.copy(message)
+        message._headers = list(message._headers)  # type: ignore[attr-defined]
+        del message["Bcc"], message["Resent-Bcc"]
+    return message.as_bytes(policy=policy)
 
 
 class _Signals:
@@ -361,9 +401,12 @@ class _Signals:
                 signal.signal(number, self._come)
 
     def release(self) -> None:
-        for number, handler in self._handlers.items():
+        handlers, self._handlers = self._handlers, {}
+        for number, handler in handlers.items():
             signal.signal(number, handler)
-        self.run_waiting()
+        while self._waiting:
+            number, frame = self._waiting.pop(0)
+            handlers[number](number, frame)
 
     def run_waiting(self) -> None:
         while self._waiting:
@@ -431,6 +474,33 @@ class _Stream:
         return None
 
 
+class _Kept:
+    """What an operation needs that is not over yet: a source with its reader, or a socket to be taken over."""
+
+    __slots__ = ("stream", "reader", "connection", "in_step")
+
+    def __init__(self, source: Optional[_Stream] = None, connection: Optional[socket.socket] = None) -> None:
+        self.stream = source
+        self.reader = None if source is None else SmtpReadCallback(source.fill)
+        self.connection = connection
+        self.in_step = False
+
+    def begin_step(self) -> None:
+        self.in_step = True
+        if self.stream is not None:
+            self.stream.signals.hold()
+
+    def end_step(self) -> None:
+        self.in_step = False
+        if self.stream is not None:
+            self.stream.signals.release()
+
+    def end(self, result: int) -> None:
+        if self.connection is not None and result == 0:
+            # Its number is gone already, and may stand for something else by now.
+            self.connection.detach()
+
+
 def _octets(piece: Any) -> memoryview:
     try:
         view = memoryview(piece)
@@ -483,10 +553,16 @@ class Client:
 
     A call does not return to Python before it ends, so Ctrl-C waits for it: set
     limits, or call ``cancel`` from another thread.
+
+    With ``blocking = False`` no call waits: a method that has more to do returns False,
+    or where it returns a reply (0, "") or nothing in its place, and the operation is
+    pending. An event loop waits for what ``poll_info`` says, then calls ``process``,
+    until that returns True; ``result_code`` and ``result_string`` have the reply then.
+    AsyncClient does all of this for asyncio.
     """
 
     # A misspelt attribute, such as tls_mod, is an error and not a setting that is never read.
-    __slots__ = ("_handle", "_is_closed", "_process", "_raised", "_callbacks", "__weakref__")
+    __slots__ = ("_handle", "_is_closed", "_process", "_raised", "_callbacks", "_kept", "_keeping", "__weakref__")
 
     _handle: Optional[int]
 
@@ -496,6 +572,9 @@ class Client:
         # Exceptions of callbacks by thread, and the callbacks by number.
         self._raised: Dict[int, BaseException] = {}
         self._callbacks: Dict[int, _Registration] = {}
+        # What the pending operation needs; whoever begins such a one, or goes on, holds the lock.
+        self._kept: Optional[_Kept] = None
+        self._keeping = threading.RLock()
         self._handle = library.SmtpClientCreate()
         if self._handle is None:
             code = library.SmtpGetLastError(None)
@@ -654,19 +733,20 @@ class Client:
     keep_alive = _Integer()
     error_attempts = _ReadOnlyText()
     time_proxy = _ReadOnlyInteger()
+    blocking = _Flag()
     batch_messages = _Integer()
     batch_octets = _Integer()
     batch_mode = _ReadOnlyInteger()
 
     def connect(
         self, host: Optional[str] = None, port: int = 0, timeout: Optional[float] = 0, options: int = 0
-    ) -> None:
+    ) -> bool:
         """Connects to a server. What is left out comes from the properties.
 
         The timeout is the limit of the whole call in seconds; 0 or None means the
         property ``timeout``, which is in milliseconds. The options are OPTION_ bits.
         """
-        self._finish(
+        return self._finish(
             library.SmtpConnect(
                 self._handle,
                 None if host is None else encode("host", host),
@@ -676,30 +756,28 @@ class Client:
             )
         )
 
-    def attach(self, connection: socket.socket, host: Optional[str] = None, options: int = 0) -> None:
+    def attach(self, connection: socket.socket, host: Optional[str] = None, options: int = 0) -> bool:
         """Takes over a connected socket, and greets the server on it.
 
         On success the socket is the client's, and the object that was given is
         closed; on failure it is still the caller's to close, but of no other use.
         The host is the name that the certificate must be for.
         """
-        self._finish(
-            library.SmtpAttachSocket(
-                self._handle,
-                connection.fileno(),
-                None if host is None else encode("host", host),
-                in_range("options", options, 1 << 32),
-            )
+        arguments = (
+            connection.fileno(),
+            None if host is None else encode("host", host),
+            in_range("options", options, 1 << 32),
         )
-        # Its number is gone already, and may stand for something else by now.
-        connection.detach()
+        return self._run(
+            _Kept(connection=connection), lambda: library.SmtpAttachSocket(self._handle, *arguments)
+        )
 
-    def authenticate(self, user: Optional[str] = None, password: Optional[str] = None) -> None:
+    def authenticate(self, user: Optional[str] = None, password: Optional[str] = None) -> bool:
         """Logs in. What is left out comes from the properties.
 
         With AUTH_XOAUTH2 and AUTH_BEARER as ``auth_type`` the password is the token.
         """
-        self._finish(
+        return self._finish(
             library.SmtpAuthenticate(
                 self._handle,
                 None if user is None else encode("user", user),
@@ -759,24 +837,39 @@ class Client:
             )
         )
 
-    def send_message(self, sender: str, recipients: Union[str, Iterable[str]], message: Message) -> None:
+    def send_message(
+        self, sender: str, recipients: Union[str, Iterable[str]], message: Union[Content, EmailMessage]
+    ) -> bool:
         """Sends a finished message: header, empty line and body.
 
         The recipients are one text, separated by commas, or an iterable with one
         recipient in each item. A refused recipient does not stop the message: see
         ``recipients_refused`` and ``refused_recipients``. A message of type str is
-        sent as UTF-8; octets are read in place and must not be changed meanwhile.
+        sent as UTF-8; octets are read in place and must not be changed meanwhile. An
+        EmailMessage is sent without its Bcc fields, which are not read.
         """
+        if isinstance(message, EmailMessage):
+            message = _email_octets(message)
         address, length = _view(message)
-        self._finish(
+        return self._finish(
             library.SmtpSendMessage(
                 self._handle, encode("sender", sender), _join_recipients(recipients), address, length
             )
         )
 
-    def send_file(self, sender: str, recipients: Union[str, Iterable[str]], path: Union[str, os.PathLike[str]]) -> None:
+    def send_composed(self, message: Union[Message, EmailMessage]) -> bool:
+        """Sends a message that was composed or loaded, to the recipients of its To, Cc and Bcc fields.
+
+        What is attached is read and encoded on the way, in constant memory. Bcc is not
+        sent. Else as ``send_message``. An EmailMessage is loaded first.
+        """
+        if isinstance(message, EmailMessage):
+            message = Message.from_bytes(message.as_bytes(policy=_for_smtp(message)))
+        return self._finish(library.SmtpSendComposed(self._handle, message._handle))
+
+    def send_file(self, sender: str, recipients: Union[str, Iterable[str]], path: Union[str, os.PathLike[str]]) -> bool:
         """Sends a finished message that is in a file, in constant memory. Else as ``send_message``."""
-        self._finish(
+        return self._finish(
             library.SmtpSendFile(
                 self._handle,
                 encode("sender", sender),
@@ -787,7 +880,7 @@ class Client:
 
     def send_stream(
         self, sender: str, recipients: Union[str, Iterable[str]], source: Source, size: Optional[int] = None
-    ) -> None:
+    ) -> bool:
         """Sends a finished message that comes piece by piece, in constant memory. Else as ``send_message``.
 
         The source is a binary file, or an iterable of bytes-like pieces of any size.
@@ -796,19 +889,13 @@ class Client:
         is not completed. The size in octets, if it is known, is told to the server in
         advance; it is not checked. Ctrl-C ends the call too when the next piece is due.
         """
-        stream = _Stream(source, self._raised)
-        reader = SmtpReadCallback(stream.fill)
+        kept = _Kept(_Stream(source, self._raised))
         arguments = (
             encode("sender", sender),
             _join_recipients(recipients),
             _SIZE_UNKNOWN if size is None else in_range("size", size, _SIZE_UNKNOWN),
         )
-        try:
-            stream.signals.hold()
-            result = library.SmtpSendStream(self._handle, *arguments, reader, None)
-        finally:
-            stream.signals.release()
-        self._finish(result)
+        return self._run(kept, lambda: library.SmtpSendStream(self._handle, *arguments, kept.reader, None))
 
     def send_batch(self, messages: Union[Batch, Iterable[BatchMessage]]) -> List[BatchResult]:
         """Sends many messages with as little waiting as the server allows, and tells what became of each.
@@ -816,7 +903,8 @@ class Client:
         The messages are a Batch, or an iterable of sender, recipients and message as
         for ``send_message``. That messages are refused, or the connection ends, does
         not raise: look at the results. A Batch can be sent again then: only what was
-        not sent is sent. A call that cannot begin raises.
+        not sent is sent. A call that cannot begin raises. On a client that does not
+        block, give a Batch, and read its results when the operation is over.
         """
         batch = as_batch(messages)
         result = library.SmtpSendBatch(self._handle, batch._handle)
@@ -827,59 +915,53 @@ class Client:
         self._finish(result)
         return results
 
-    def create_message(self, sender: str, size: int = 0) -> None:
+    def create_message(self, sender: str, size: int = 0) -> bool:
         """Begins a message with MAIL; the size in octets is 0 if it is not known.
 
         Then come ``add_recipient``, ``write`` or ``append_file`` or ``append_stream``,
         and ``close_message``. ``reset`` drops the message as long as it has no content.
         ``send_message`` does all of this at once and with fewer round trips.
         """
-        self._finish(
+        return self._finish(
             library.SmtpCreateMessage(self._handle, encode("sender", sender), in_range("size", size, _SIZE_UNKNOWN))
         )
 
-    def add_recipient(self, address: str) -> None:
+    def add_recipient(self, address: str) -> bool:
         """Adds a recipient with RCPT. If the server refuses it, ServerError is raised and the message is still open."""
-        self._finish(library.SmtpAddRecipient(self._handle, encode("address", address)))
+        return self._finish(library.SmtpAddRecipient(self._handle, encode("address", address)))
 
-    def write(self, content: Message) -> None:
+    def write(self, content: Content) -> bool:
         """Gives some of the message's content, cut anywhere; the first time DATA is sent before."""
         address, length = _view(content)
-        self._finish(library.SmtpWrite(self._handle, address, length))
+        return self._finish(library.SmtpWrite(self._handle, address, length))
 
     append_message = write
 
-    def append_file(self, path: Union[str, os.PathLike[str]]) -> None:
+    def append_file(self, path: Union[str, os.PathLike[str]]) -> bool:
         """Gives what is in a file as content, in constant memory. Else as ``write``."""
-        self._finish(library.SmtpAppendFile(self._handle, encode("path", os.fspath(path))))
+        return self._finish(library.SmtpAppendFile(self._handle, encode("path", os.fspath(path))))
 
-    def append_stream(self, source: Source) -> None:
+    def append_stream(self, source: Source) -> bool:
         """Gives what a source yields, as ``send_stream`` takes it, as content. Else as ``write``."""
-        stream = _Stream(source, self._raised)
-        reader = SmtpReadCallback(stream.fill)
-        try:
-            stream.signals.hold()
-            result = library.SmtpAppendStream(self._handle, reader, None)
-        finally:
-            stream.signals.release()
-        self._finish(result)
+        kept = _Kept(_Stream(source, self._raised))
+        return self._run(kept, lambda: library.SmtpAppendStream(self._handle, kept.reader, None))
 
-    def close_message(self) -> None:
+    def close_message(self) -> bool:
         """Ends the message that was begun; ``outcome`` and ``recipients`` tell what became of it."""
-        self._finish(library.SmtpCloseMessage(self._handle))
+        return self._finish(library.SmtpCloseMessage(self._handle))
 
     def submit(
         self,
         sender: str,
         recipients: Union[str, Iterable[str]],
-        message: Union[Message, os.PathLike[str]],
+        message: Union[Content, os.PathLike[str]],
         host: Optional[str] = None,
         port: int = 0,
         user: Optional[str] = None,
         password: Optional[str] = None,
         timeout: Optional[float] = 0,
         options: int = 0,
-    ) -> None:
+    ) -> bool:
         """Connects, logs in if there is a user, sends one message, and disconnects, whatever happened.
 
         A message that is a path object is read from that file. What is left out of
@@ -903,7 +985,7 @@ class Client:
             timeout_ms=_milliseconds(timeout),
             options=in_range("options", options, 1 << 32),
         )
-        self._finish(library.SmtpSubmitMessage(self._handle, ctypes.byref(content), ctypes.byref(server)))
+        return self._finish(library.SmtpSubmitMessage(self._handle, ctypes.byref(content), ctypes.byref(server)))
 
     @property
     def recipients(self) -> List[Recipient]:
@@ -935,20 +1017,18 @@ class Client:
         A reply that begins with 4 or 5 raises ServerError. Commands that the library
         has to keep track of, such as MAIL, are refused and not sent.
         """
-        self._finish(library.SmtpCommand(self._handle, encode("verb", verb), encode("parameters", parameters)))
-        return self.result_code, self.result_string
+        return self._reply(library.SmtpCommand(self._handle, encode("verb", verb), encode("parameters", parameters)))
 
-    def noop(self) -> None:
+    def noop(self) -> bool:
         """Asks whether the connection is alive (NOOP). Not needed before a message."""
-        self._finish(library.SmtpNoop(self._handle))
+        return self._finish(library.SmtpNoop(self._handle))
 
     def verify(self, address: str) -> Tuple[int, str]:
         """Asks the server whether an address is valid (VRFY); returns the reply's code and text.
 
         The code 252 means that the server cannot tell; a refusal raises ServerError.
         """
-        self._finish(library.SmtpVerifyAddress(self._handle, encode("address", address)))
-        return self.result_code, self.result_string
+        return self._reply(library.SmtpVerifyAddress(self._handle, encode("address", address)))
 
     def expand(self, address: str) -> List[str]:
         """Asks the server who is on a mailing list (EXPN); returns the members as it wrote them."""
@@ -957,6 +1037,9 @@ class Client:
         result = library.SmtpExpandAddress(
             self._handle, encode("address", address), buffer, len(buffer), ctypes.byref(length)
         )
+        if result == _tables.PENDING:
+            self._finish(result)
+            return []
         if result == CODES["SMTP_ERROR_BUFFER_TOO_SMALL"]:
             # The command was a success: it is not sent a second time for a larger buffer.
             self._finish(0)
@@ -974,19 +1057,49 @@ class Client:
 
     def extended_turn(self, node: str) -> Tuple[int, str]:
         """Has the server send the mail that it holds for a node (ETRN); returns the reply's code and text."""
-        self._finish(library.SmtpExtendedTurn(self._handle, encode("node", node)))
-        return self.result_code, self.result_string
+        return self._reply(library.SmtpExtendedTurn(self._handle, encode("node", node)))
 
-    def disconnect(self) -> None:
+    def disconnect(self) -> bool:
         """Says QUIT and closes the connection; the client can connect again."""
-        self._finish(library.SmtpDisconnect(self._handle))
+        return self._finish(library.SmtpDisconnect(self._handle))
 
-    def reset(self) -> None:
+    def reset(self) -> bool:
         """Makes the server forget a transaction that was begun (RSET)."""
-        self._finish(library.SmtpReset(self._handle))
+        return self._finish(library.SmtpReset(self._handle))
+
+    def poll_info(self) -> Optional[PollInfo]:
+        """What the pending operation waits for; None if none is pending. To be asked after every step."""
+        info = SmtpPollInfo(size=ctypes.sizeof(SmtpPollInfo))
+        result = library.SmtpGetPollInfo(self._handle, ctypes.byref(info))
+        self._check_read(result)
+        if result != _tables.PENDING:
+            return None
+        return PollInfo(
+            info.descriptor,
+            info.events & _tables.POLL_READ != 0,
+            info.events & _tables.POLL_WRITE != 0,
+            None if info.timeout_ms < 0 else info.timeout_ms / 1000,
+        )
+
+    def process(self) -> bool:
+        """Goes on with the pending operation: True if it is over, False if it has to wait again.
+
+        It raises what the operation's own method would raise in blocking mode, and
+        CallerError if no operation is pending. It may be called at any time.
+        """
+        with self._keeping:
+            kept = self._kept
+            if kept is None or kept.in_step:
+                result = library.SmtpProcess(self._handle)
+            else:
+                result = self._step(kept, lambda: library.SmtpProcess(self._handle))
+        return self._finish(result, goes_on=True)
 
     def cancel(self) -> None:
-        """Ends the call that runs on this client in another thread, or around this callback."""
+        """Ends the call that runs on this client in another thread, or around this callback.
+
+        A pending operation ends too: its descriptor is ready, and ``process`` raises.
+        """
         self._check(library.SmtpCancel(self._handle))
 
     def on_event(self, callback: Optional[EventCallback], mask: int = ALL_EVENTS) -> None:
@@ -1124,15 +1237,48 @@ class Client:
         if result < 0:
             raise self._error(result)
 
-    def _finish(self, result: int) -> None:
-        """As _check, for calls that run callbacks: what one of them raised comes first."""
+    def _run(self, kept: _Kept, call: Callable[[], int]) -> bool:
+        """As _finish, for an operation that needs more than its arguments for as long as it is pending."""
+        with self._keeping:
+            result = self._step(kept, call)
+        return self._finish(result)
+
+    def _step(self, kept: _Kept, call: Callable[[], int]) -> int:
+        try:
+            kept.begin_step()
+            result = call()
+            if result == _tables.PENDING:
+                self._kept = kept
+            elif result != CODES["SMTP_ERROR_REENTRANT"]:
+                kept.end(result)
+                self._kept = None if self._kept is kept else self._kept
+            return result
+        finally:
+            # What a signal's handler raises comes out here, when all is known.
+            kept.end_step()
+
+    def _reply(self, result: int) -> Tuple[int, str]:
+        return (self.result_code, self.result_string) if self._finish(result) else (0, "")
+
+    def _finish(self, result: int, goes_on: bool = False) -> bool:
+        """As _check, for calls that run callbacks: what one of them raised comes first. False if it is pending."""
+        from_attachment = pop_raised()
+        if from_attachment is not None:
+            self._raised.setdefault(threading.get_ident(), from_attachment)
         # A call from within a callback is refused, and leaves what an earlier
         # callback raised to the call around it.
         if self._raised and result != CODES["SMTP_ERROR_REENTRANT"]:
             raised = self._raised.pop(threading.get_ident(), None)
+            if result == _tables.PENDING and raised is not None:
+                # It is cancelled, and over when somebody goes on with it.
+                self._raised.setdefault(_ANY_THREAD, raised)
+                return False
+            if result != _tables.PENDING and goes_on:
+                raised = self._raised.pop(_ANY_THREAD, None) or raised
             if raised is not None:
                 raise raised
         self._check(result)
+        return result != _tables.PENDING
 
     def _check_read(self, result: int) -> None:
         """As _check, for reading a property: without the record, which is made of properties."""

@@ -136,14 +136,40 @@ class SmtpServerInfo(ctypes.Structure):
     ]
 
 
+class SmtpMessagePart(ctypes.Structure):
+    """Where a part of a message is among the others."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("depth", c_uint32),
+        ("parent", c_int64),
+        ("has_content", c_uint32),
+        ("is_attachment", c_uint32),
+    ]
+
+
+class SmtpPollInfo(ctypes.Structure):
+    """What an event loop has to wait for."""
+
+    _fields_ = [
+        ("size", c_uint32),
+        ("events", c_uint32),
+        ("descriptor", c_int64),
+        ("timeout_ms", c_int64),
+    ]
+
+
 SmtpEventCallback = CFUNCTYPE(c_int32, POINTER(SmtpEvent), c_void_p)
 SmtpTraceCallback = CFUNCTYPE(c_int32, POINTER(SmtpTraceRecord), c_void_p)
 SmtpDestroyCallback = CFUNCTYPE(None, c_void_p)
 SmtpTokenCallback = CFUNCTYPE(c_int64, POINTER(c_char), c_size_t, c_uint32, c_void_p)
 SmtpReadCallback = CFUNCTYPE(c_int64, c_void_p, c_size_t, c_void_p)
+SmtpRewindCallback = CFUNCTYPE(c_int32, c_void_p)
+SmtpWriteCallback = CFUNCTYPE(c_int32, c_void_p, c_size_t, c_void_p)
 
 _CLIENT = c_void_p
 _BATCH = c_void_p
+_MESSAGE = c_void_p
 
 # Name: (result, arguments), in the order of the header.
 FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
@@ -184,6 +210,8 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpAppendStream": (c_int32, [_CLIENT, SmtpReadCallback, c_void_p]),
     "SmtpCloseMessage": (c_int32, [_CLIENT]),
     "SmtpSubmitMessage": (c_int32, [_CLIENT, POINTER(SmtpMessageInfo), POINTER(SmtpServerInfo)]),
+    "SmtpGetPollInfo": (c_int32, [_CLIENT, POINTER(SmtpPollInfo)]),
+    "SmtpProcess": (c_int32, [_CLIENT]),
     "SmtpGetRecipientCount": (c_int32, [_CLIENT, POINTER(c_size_t)]),
     "SmtpGetRecipient": (c_int32, [_CLIENT, c_size_t, POINTER(SmtpRecipient)]),
     "SmtpGetRecipientString": (
@@ -240,6 +268,64 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any]]] = {
     "SmtpGetDeliveryOptions": (c_int32, [_CLIENT]),
     "SmtpSetDeliveryOptions": (c_int32, [_CLIENT, c_uint32]),
     "SmtpGetCurrentDate": (c_int32, [POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpMessageCreate": (_MESSAGE, []),
+    "SmtpMessageRelease": (c_int32, [_MESSAGE]),
+    "SmtpMessageClear": (c_int32, [_MESSAGE]),
+    "SmtpMessageCompose": (c_int32, [_MESSAGE] + [c_char_p] * 7),
+    "SmtpMessageSetText": (c_int32, [_MESSAGE, c_char_p]),
+    "SmtpMessageSetHtml": (c_int32, [_MESSAGE, c_char_p]),
+    "SmtpMessageSetCalendar": (c_int32, [_MESSAGE, c_char_p, c_char_p]),
+    "SmtpMessageGetText": (c_int32, [_MESSAGE, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpMessageGetHtml": (c_int32, [_MESSAGE, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpMessageSetInteger": (c_int32, [_MESSAGE, c_uint32, c_int64]),
+    "SmtpMessageGetInteger": (c_int32, [_MESSAGE, c_uint32, POINTER(c_int64)]),
+    "SmtpMessageSetUnsubscribe": (c_int32, [_MESSAGE, c_char_p, c_char_p, c_uint32]),
+    "SmtpMessageSetReadReceipt": (c_int32, [_MESSAGE, c_char_p]),
+    "SmtpMessageSetHeader": (c_int32, [_MESSAGE, c_char_p, c_char_p]),
+    "SmtpMessageAddHeader": (c_int32, [_MESSAGE, c_char_p, c_char_p]),
+    "SmtpMessageGetHeader": (
+        c_int32,
+        [_MESSAGE, c_char_p, c_size_t, POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
+    "SmtpMessageGetHeaderCount": (c_int32, [_MESSAGE, POINTER(c_size_t)]),
+    "SmtpMessageGetHeaderName": (c_int32, [_MESSAGE, c_size_t, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpMessageGetHeaderValue": (c_int32, [_MESSAGE, c_size_t, POINTER(c_char), c_size_t, POINTER(c_size_t)]),
+    "SmtpMessageSetHeaderValue": (c_int32, [_MESSAGE, c_size_t, c_char_p]),
+    "SmtpMessageRemoveHeader": (c_int32, [_MESSAGE, c_char_p]),
+    "SmtpMessageRemoveHeaderAt": (c_int32, [_MESSAGE, c_size_t]),
+    "SmtpMessageAttach": (c_int32, [_MESSAGE, c_char_p, c_char_p, c_char_p, c_void_p, c_size_t]),
+    "SmtpMessageAttachFile": (c_int32, [_MESSAGE, c_char_p, c_char_p, c_char_p, c_char_p]),
+    "SmtpMessageAttachReader": (
+        c_int32,
+        [
+            _MESSAGE,
+            c_char_p,
+            c_char_p,
+            c_char_p,
+            c_uint64,
+            SmtpReadCallback,
+            SmtpRewindCallback,
+            c_void_p,
+            SmtpDestroyCallback,
+        ],
+    ),
+    "SmtpMessageAttachMessage": (c_int32, [_MESSAGE, _MESSAGE, c_char_p]),
+    "SmtpMessageGetPartCount": (c_int32, [_MESSAGE, POINTER(c_size_t)]),
+    "SmtpMessageGetPart": (c_int32, [_MESSAGE, c_size_t, POINTER(SmtpMessagePart)]),
+    "SmtpMessageGetPartString": (
+        c_int32,
+        [_MESSAGE, c_size_t, c_uint32, POINTER(c_char), c_size_t, POINTER(c_size_t)],
+    ),
+    "SmtpMessageGetPartContent": (c_int32, [_MESSAGE, c_size_t, c_void_p, c_size_t, POINTER(c_size_t)]),
+    "SmtpMessageSavePart": (c_int32, [_MESSAGE, c_size_t, c_char_p]),
+    "SmtpMessageLoad": (c_int32, [_MESSAGE, c_void_p, c_size_t]),
+    "SmtpMessageLoadFile": (c_int32, [_MESSAGE, c_char_p]),
+    "SmtpMessageLoadStream": (c_int32, [_MESSAGE, SmtpReadCallback, c_void_p]),
+    "SmtpMessageGetSize": (c_int32, [_MESSAGE, c_uint32, POINTER(c_uint64)]),
+    "SmtpMessageExport": (c_int32, [_MESSAGE, c_uint32, c_void_p, c_size_t, POINTER(c_size_t)]),
+    "SmtpMessageExportFile": (c_int32, [_MESSAGE, c_uint32, c_char_p]),
+    "SmtpMessageExportStream": (c_int32, [_MESSAGE, c_uint32, SmtpWriteCallback, c_void_p]),
+    "SmtpSendComposed": (c_int32, [_CLIENT, _MESSAGE]),
 }
 
 # Where to load the library from, whatever else is there.

@@ -26,6 +26,18 @@ pub enum Held {
 const IMPATIENCE: u64 = 20;
 
 impl Connection {
+    /// What to wait for: any of these.
+    #[must_use]
+    pub fn watches(&self) -> Vec<Watch> {
+        let waker = self.waker.iter().map(|waker| waker.watch());
+        match &self.stage {
+            Stage::Resolving(_) | Stage::Joined(..) | Stage::Failed => waker.collect(),
+            Stage::Racing(race) => waker.chain(race.watches()).collect(),
+            Stage::Tunnelling(tunnelling) => waker.chain([tunnelling.watch()]).collect(),
+            Stage::Talking(talk) => vec![talk.watch()],
+        }
+    }
+
     /// What to wait for, and until when.
     ///
     /// # Errors

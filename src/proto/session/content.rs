@@ -1,6 +1,13 @@
 //! The content of a message: from the source to the wire, with DATA or BDAT.
+//!
+//! With BDAT it is one chunk if its size is known: servers are known that answer each
+//! chunk but the last one late. If it is small, the chunk goes out with MAIL and RCPT,
+//! and may turn out to be for nobody; a large one waits for their replies.
 
-use super::{Session, State};
+use super::transaction::Next;
+use super::{Outcome, Session, State};
+use crate::error::{Code, Error, Phase};
+use crate::proto::dot::DotStuffer;
 use crate::proto::ledger::Pending;
 use crate::proto::limits::{OUTPUT_CHUNK, OUTPUT_KEPT};
 use crate::proto::moment::Moment;
@@ -17,6 +24,16 @@ impl Session {
             let from = self.out.end();
             self.mail.stuffer.push(piece, self.out.buffer());
             return self.trace.content(self.out.since(from), false);
+        }
+        if let Some(left) = self.mail.left {
+            let from = self.out.end();
+            if self.mail.envelope.is_binary() {
+                self.out.buffer().extend_from_slice(piece);
+            } else {
+                self.mail.stuffer.push(piece, self.out.buffer());
+            }
+            self.trace.content(self.out.since(from), false);
+            return self.count_down(left, self.out.since(from).len() as u64);
         }
         // The last chunk must not be empty, so one is sent only when there is more.
         if self.mail.chunk.len() >= OUTPUT_CHUNK && !piece.is_empty() {
@@ -45,6 +62,9 @@ impl Session {
             self.state = State::Pausing;
             return;
         }
+        if let Some(left) = self.mail.left {
+            return self.finish_whole(left);
+        }
         if self.mail.chunked {
             if !self.mail.envelope.is_binary() {
                 self.mail.stuffer.finish(&mut self.mail.chunk);
@@ -64,6 +84,29 @@ impl Session {
         self.state = State::End;
     }
 
+    /// How much of the content, up to its end, may go from its source to the stream
+    /// past the session, which is told with [`Self::handle_passed`]; 0 is none. What is
+    /// queued goes first.
+    #[must_use]
+    pub fn passable(&self) -> u64 {
+        let as_is = self.mail.envelope.measure().is_some_and(|measure| measure.as_is);
+        match self.mail.left {
+            Some(left) if as_is && self.state == State::Content && !self.trace.wants_records() => left,
+            _ => 0,
+        }
+    }
+
+    /// Takes note that so many octets of the content were given to the stream.
+    pub fn handle_passed(&mut self, count: u64, now: Moment) {
+        let left = self.passable();
+        if left > 0 && self.out.waiting().is_empty() {
+            self.since = now;
+            self.out.pass(count);
+            self.mail.content_octets += count;
+            self.count_down(left, count);
+        }
+    }
+
     /// Takes note that the source gives the message from its beginning again.
     pub fn handle_rewound(&mut self) {
         let mail = if self.batch.gathering { &mut self.batch.draft } else { &mut self.mail };
@@ -73,9 +116,17 @@ impl Session {
     /// Whether the next piece of content may be given now. A chunk behind another
     /// is a command behind a command.
     pub(super) fn takes_content(&self) -> bool {
+        // Nothing is left but to hear that it is the end, which has to be known before
+        // the last of it leaves.
+        if self.mail.left == Some(0) {
+            return true;
+        }
         self.out.waiting().len() < OUTPUT_CHUNK
             && self.out.is_whole()
-            && (!self.mail.chunked || self.capabilities.pipelining || self.ledger.is_empty())
+            && (!self.mail.chunked
+                || self.mail.left.is_some()
+                || self.capabilities.pipelining
+                || self.ledger.is_empty())
     }
 
     fn write_chunk(&mut self, last: &str) {
@@ -89,10 +140,87 @@ impl Session {
         self.mail.chunk.shrink_to(OUTPUT_CHUNK);
     }
 
+    /// Announces the message as one chunk, whose content follows.
+    pub(super) fn begin_whole(&mut self, octets: u64) {
+        let from = self.out.end();
+        let out = self.out.buffer();
+        out.extend_from_slice(b"BDAT ");
+        write_number(octets, out);
+        out.extend_from_slice(b" LAST\r\n");
+        self.trace.command(self.out.since(from), None);
+        self.enter_end_at(self.out.queued() + octets);
+        self.mail.left = Some(octets);
+        self.state = State::Content;
+    }
+
+    fn count_down(&mut self, left: u64, count: u64) {
+        self.mail.left = left.checked_sub(count);
+        if self.mail.left.is_none() {
+            self.fail(changed("more"));
+        }
+    }
+
+    fn finish_whole(&mut self, left: u64) {
+        let from = self.out.end();
+        // Binary content, and what was passed by, has not met the stuffer.
+        self.mail.stuffer.finish(self.out.buffer());
+        if self.mail.content_octets == 0 {
+            self.out.buffer().extend_from_slice(b"\r\n");
+        }
+        let rest = self.out.since(from).len() as u64;
+        self.trace.content(self.out.since(from), true);
+        if left != rest {
+            return self.fail(changed(if left > rest { "fewer" } else { "more" }));
+        }
+        self.mail.left = None;
+        self.state = State::End;
+    }
+
+    /// Whether the content that is on its way is known to be for nobody: the sender, or
+    /// every recipient, was refused.
+    pub(super) fn is_in_vain(&self) -> bool {
+        let answered = || matches!(self.ledger.oldest(), Some(Pending::End));
+        self.mail.ahead && (self.mail.refusal.is_some() || (self.mail.accepted == 0 && answered()))
+    }
+
+    /// What has become of a message whose recipients were all refused that were asked for.
+    pub(super) fn refused_outcome(&self) -> Outcome {
+        if self.mail.envelope.waiting() > 0 { Outcome::NotSent } else { self.mail.refused_outcome() }
+    }
+
+    /// A recipient was refused while the content is on its way: if it was the last one,
+    /// the end that was sent brings nothing about.
+    pub(super) fn note_in_vain(&mut self) {
+        if self.is_in_vain() {
+            self.mail.outcome = self.refused_outcome();
+        }
+    }
+
+    /// The reply to content that was for nobody: the transaction ends as it would have
+    /// without it.
+    pub(super) fn on_end_in_vain(&mut self) {
+        let reply = self.parser.reply();
+        if !reply.is_negative() && (!reply.is_positive() || self.mail.refusal.is_some()) {
+            self.mail.outcome = Outcome::Unknown;
+            return self.handle_unexpected(Phase::End);
+        }
+        // What the server makes of a transaction in which BDAT failed is not laid down.
+        self.stale_transaction = true;
+        self.mail.end_sent = false;
+        self.mail.content_octets = 0;
+        self.mail.stuffer = DotStuffer::without_dots();
+        self.mail.rewind = true;
+        self.mail.next = Next::Nothing;
+        self.state = State::Envelope;
+    }
+
     /// Whose replies the end will have: one, or with LMTP one for each recipient
     /// that was accepted (RFC 2033 section 4.2).
     fn enter_end(&mut self) {
-        let end = self.out.queued();
+        self.enter_end_at(self.out.queued());
+    }
+
+    fn enter_end_at(&mut self, end: u64) {
         self.mail.end_at = end;
         if !self.config.lmtp {
             return self.ledger.enter(Pending::End, end);
@@ -101,6 +229,26 @@ impl Session {
             if self.mail.envelope.is_hopeful(index) {
                 self.ledger.enter(Pending::EndFor(u32::try_from(index).unwrap_or(u32::MAX)), end);
             }
+        }
+    }
+}
+
+fn changed(how: &str) -> Box<Error> {
+    let what = format!("the message has {how} octets than when it was measured before it was sent");
+    Error::new(Code::FILE, Phase::Content, what)
+        .with_remedy("Send it again, and do not change it while it is being sent.")
+}
+
+fn write_number(number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = number;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            return out.extend_from_slice(&digits[at..]);
         }
     }
 }

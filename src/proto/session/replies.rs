@@ -57,6 +57,34 @@ impl Session {
         }
     }
 
+    /// Most recipients of a long list are accepted in the same words as the command
+    /// before: takes such replies without looking into them again, and gives their length.
+    pub(super) fn take_repeated(&mut self, input: &[u8]) -> usize {
+        if !matches!(self.ledger.oldest(), Some(Pending::Rcpt(_)))
+            || !self.parser.reply().is_positive()
+            || self.mail.refusal.is_some()
+            || self.trace.wants_records()
+            || self.trace.wants_recipients()
+        {
+            return 0;
+        }
+        let Some(length) = self.parser.repeat_length() else { return 0 };
+        let mut used = 0;
+        while let Some(Pending::Rcpt(index)) = self.ledger.oldest()
+            && self.ledger.may_be_answered(self.out.written())
+            && self.parser.repeats(&input[used..])
+        {
+            self.ledger.strike();
+            self.mail.envelope.accept(index as usize);
+            self.mail.accepted += 1;
+            used += length;
+        }
+        if used > 0 && (self.mail.next != Next::Nothing || self.ledger.is_empty()) {
+            self.pump();
+        }
+        used
+    }
+
     fn on_greeting(&mut self) {
         if self.parser.reply().code() == 220 {
             return self.greet();
@@ -142,7 +170,9 @@ impl Session {
             return self.defer_recipient(index);
         } else {
             self.mail.envelope.answer(index, reply);
+            self.note_in_vain();
         }
+        let reply = self.parser.reply();
         if self.trace.wants_recipients() {
             let address = self.mail.envelope.recipient(index).unwrap_or_default();
             let number = u32::try_from(index).unwrap_or(u32::MAX);
@@ -217,6 +247,9 @@ impl Session {
     fn on_end(&mut self) {
         if self.state == State::Flight {
             return self.on_flown();
+        }
+        if self.mail.ahead && self.mail.accepted == 0 {
+            return self.on_end_in_vain();
         }
         let reply = self.parser.reply();
         if self.batch.on {
@@ -314,14 +347,19 @@ impl Session {
         if !matches!(self.state, State::Content | State::Pausing | State::Paused | State::End) || self.mail.end_sent {
             return false;
         }
-        if self.ledger.oldest() == Some(Pending::Chunk) && self.ledger.may_be_answered(self.out.written()) {
-            // Every chunk has a reply of its own.
+        let is_of_end = |pending| matches!(pending, Pending::End | Pending::EndFor(_));
+        if self.ledger.oldest().is_some_and(|pending| !is_of_end(pending))
+            && self.ledger.may_be_answered(self.out.written())
+        {
+            // Every chunk has a reply of its own, and so has the envelope before one.
             return false;
         }
         let reply = self.parser.reply();
         let error = if reply.code() == 421 {
             let what = "the server is closing the connection (while taking the message)".into();
             self.refusal(Code::SERVER_CLOSING, Phase::Content, what)
+        } else if reply.is_negative() && self.is_in_vain() {
+            self.mail.refusal.take().unwrap_or_else(|| self.recipients_refused())
         } else if reply.is_negative() {
             self.mail.outcome = Outcome::of_refusal(reply.code());
             self.settle_refused();
@@ -338,9 +376,15 @@ impl Session {
     /// 421 may come at any time (RFC 5321 section 3.8).
     fn handle_closing(&mut self, pending: Pending) {
         match pending {
+            // It was for nobody, of which the replies before have told.
+            Pending::End if self.mail.ahead && self.mail.accepted == 0 => {}
             Pending::End => {
                 self.mail.outcome = Outcome::RejectedTemporary;
                 self.settle_refused();
+            }
+            // The content behind it is not obeyed any more.
+            Pending::Mail | Pending::Rcpt(_) | Pending::Reset if self.mail.outcome == Outcome::Unknown => {
+                self.mail.outcome = Outcome::NotSent;
             }
             Pending::EndFor(index) => {
                 self.mail.envelope.answer(index as usize, self.parser.reply());

@@ -49,6 +49,10 @@ pub(super) struct Transaction {
     pub(super) chunked: bool,
     /// The next chunk.
     pub(super) chunk: Vec<u8>,
+    /// The content is one chunk, of which so many octets are still to come.
+    pub(super) left: Option<u64>,
+    /// That chunk goes out before the recipients' replies are in.
+    pub(super) ahead: bool,
     /// The source has been read before.
     pub(super) rewind: bool,
     pub(super) end_sent: bool,
@@ -90,6 +94,8 @@ impl Transaction {
         self.outcome = Outcome::NotSent;
         self.chunked = chunked;
         self.chunk.clear();
+        self.left = None;
+        self.ahead = false;
         self.stuffer = if chunked { DotStuffer::without_dots() } else { DotStuffer::default() };
     }
 
@@ -128,6 +134,14 @@ impl Transaction {
     }
 }
 
+/// A message is for somebody.
+pub(super) fn expect_recipients(envelope: &Envelope) -> Result<()> {
+    if envelope.is_empty() {
+        return Err(Error::caller(Code::NO_RECIPIENTS, "the list of recipients is empty"));
+    }
+    Ok(())
+}
+
 impl Session {
     /// Takes the next message over, and finds what can be found wrong with it at once.
     pub(super) fn take_envelope(&mut self, envelope: &mut Envelope) -> Result<()> {
@@ -144,9 +158,7 @@ impl Session {
     /// Finds what can be found wrong with a message before anything is sent.
     pub(super) fn check_envelope(&self, envelope: &Envelope) -> Result<()> {
         self.check_size(envelope)?;
-        if envelope.is_empty() {
-            return Err(Error::caller(Code::NO_RECIPIENTS, "the list of recipients is empty"));
-        }
+        expect_recipients(envelope)?;
         self.expect_offered(envelope)
     }
 
@@ -167,6 +179,7 @@ impl Session {
         if self.is_used_up() {
             return self.leave();
         }
+        self.mail.ahead = self.may_go_ahead();
         self.transactions += 1;
         self.state = State::Envelope;
         self.begin_envelope();
@@ -196,7 +209,7 @@ impl Session {
                 Next::Mail => self.queue_mail(),
                 Next::Rcpt(from) => self.queue_recipients(from),
                 // DATA cannot be taken back: it waits until every recipient is in.
-                // So does BDAT, which would bring the message to nobody.
+                // So does BDAT, which may bring a long message to nobody.
                 Next::Data if self.data_waits() && !self.ledger.is_empty() => return,
                 Next::Data => {
                     self.mail.next = Next::Nothing;
@@ -204,8 +217,11 @@ impl Session {
                         continue;
                     }
                     if self.mail.chunked {
-                        if self.mail.accepted > 0 && self.mail.refusal.is_none() {
-                            self.state = State::Content;
+                        let is_hopeful = self.mail.accepted > 0 || (self.mail.ahead && !self.ledger.is_empty());
+                        match self.mail.envelope.measure().filter(|_| !self.mail.stepwise) {
+                            _ if !is_hopeful || self.mail.refusal.is_some() => {}
+                            Some(measure) => self.begin_whole(measure.octets),
+                            None => self.state = State::Content,
                         }
                     } else if self.mail.accepted > 0 || !self.ledger.is_empty() {
                         self.queue(&Command::Data, Pending::Data);
@@ -222,7 +238,21 @@ impl Session {
     }
 
     fn data_waits(&self) -> bool {
-        self.mail.chunked || self.mail.envelope.is_all_or_nothing()
+        (self.mail.chunked && !self.mail.ahead) || self.mail.envelope.is_all_or_nothing()
+    }
+
+    /// Whether the content may go out together with the envelope: a little that can be
+    /// given again. With LMTP it has as many replies as recipients were accepted, so
+    /// that has to be known.
+    fn may_go_ahead(&self) -> bool {
+        let mail = &self.mail;
+        mail.chunked
+            && self.capabilities.pipelining
+            && mail.envelope.measure().is_some_and(|measure| measure.octets <= OUTPUT_CHUNK as u64)
+            && mail.envelope.is_repeatable()
+            && !mail.envelope.is_all_or_nothing()
+            && !mail.stepwise
+            && !self.config.lmtp
     }
 
     /// What an envelope needs and the server lacks is an error before anything is sent.

@@ -1,7 +1,7 @@
 //! Dates as texts.
 
-use crate::net::clock::wall_millis;
-use crate::net::sys::local_offset;
+use super::clock::wall_millis;
+use super::sys::local_offset;
 
 /// The parts of a time of which only the clock's millisecond is given.
 struct Parts {
@@ -60,7 +60,7 @@ fn message_date(seconds: i64, offset: i32) -> String {
 
 /// A time in milliseconds since 1970 as RFC 3339 has it, in UTC.
 #[must_use]
-pub(super) fn stamp(millis: u64) -> String {
+pub fn stamp(millis: u64) -> String {
     let parts = Parts::of(i64::try_from(millis / 1000).unwrap_or(i64::MAX / 2));
     format!("{:04}-{:02}-{:02}T{}.{:03}Z", parts.year, parts.month, parts.day, parts.time(), millis % 1000)
 }
