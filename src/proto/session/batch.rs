@@ -18,7 +18,7 @@
 
 use super::handle::add_that_it_may_be_there;
 use super::transaction::{Next, Transaction};
-use super::{Outcome, Session, State, add_that_others_have_it};
+use super::{Outcome, Session, State, Want, add_that_others_have_it};
 use crate::error::{Class, Code, Error, Result};
 use crate::proto::dot::DotStuffer;
 use crate::proto::envelope::Envelope;
@@ -236,8 +236,19 @@ impl Session {
         }
     }
 
+    /// What a batch wants of the driver before anything else. Apart, since single messages
+    /// have no use for it.
+    #[inline(never)]
+    pub(super) fn batch_want(&self) -> Option<Want> {
+        if self.batch.gathering {
+            Some(if self.batch.draft.rewind { Want::Rewind } else { Want::Gather })
+        } else {
+            self.takes_message().then_some(Want::Next)
+        }
+    }
+
     /// Whether the next message may be given now.
-    pub(super) fn takes_message(&self) -> bool {
+    fn takes_message(&self) -> bool {
         let batch = &self.batch;
         if !batch.more || batch.held || !batch.again.is_empty() {
             return false;
@@ -462,7 +473,7 @@ impl Session {
             return mail.outcome;
         }
         if self.state == State::Flight && mail.accepted == 0 && self.ledger.oldest() == Some(Pending::End) {
-            return mail.refused_outcome();
+            return self.refused_outcome();
         }
         let left = matches!(self.state, State::End | State::Flight) && self.end_has_left();
         if left && !is_closing { Outcome::Unknown } else { Outcome::NotSent }

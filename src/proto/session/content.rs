@@ -8,7 +8,6 @@ use super::transaction::Next;
 use super::{Outcome, Session, State};
 use crate::error::{Code, Error, Phase};
 use crate::proto::dot::DotStuffer;
-use crate::proto::envelope::RecipientState;
 use crate::proto::ledger::Pending;
 use crate::proto::limits::{OUTPUT_CHUNK, OUTPUT_KEPT};
 use crate::proto::moment::Moment;
@@ -194,15 +193,8 @@ impl Session {
     }
 
     /// What has become of a message whose recipients were all refused that were asked for.
-    fn refused_outcome(&self) -> Outcome {
-        let envelope = &self.mail.envelope;
-        if envelope.waiting() > 0 {
-            Outcome::NotSent
-        } else if envelope.count(RecipientState::RefusedTemporary) > 0 {
-            Outcome::RejectedTemporary
-        } else {
-            Outcome::RejectedPermanent
-        }
+    pub(super) fn refused_outcome(&self) -> Outcome {
+        if self.mail.envelope.waiting() > 0 { Outcome::NotSent } else { self.mail.refused_outcome() }
     }
 
     /// A recipient was refused while the content is on its way: if it was the last one,

@@ -31,7 +31,8 @@ impl Session {
         self.out.advance(count);
         self.since = now;
         // What rides behind the end may be stuck when the end itself has left.
-        if self.state == State::End && self.batch.on && !self.mail.end_sent && self.end_has_left() {
+        let has_ride = self.batch.on && !self.batch.behind.is_empty();
+        if has_ride && self.state == State::End && !self.mail.end_sent && self.end_has_left() {
             self.mail.end_sent = true;
             self.mail.outcome = Outcome::Unknown;
         }

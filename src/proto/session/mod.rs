@@ -55,7 +55,7 @@ use crate::proto::timeouts::Timeouts;
 use crate::proto::trace::{Record, Trace, Wishes};
 use batch::Batch;
 pub use batch::{BatchMode, Settled, Window};
-use transaction::Transaction;
+use transaction::{Transaction, expect_recipients};
 
 /// How TLS is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -248,7 +248,7 @@ impl Session {
     /// or what the message needs and the server lacks.
     pub fn send(&mut self, envelope: &mut Envelope, now: Moment) -> Result<()> {
         self.take_envelope(envelope)?;
-        self.expect_recipients(&self.mail.envelope)?;
+        expect_recipients(&self.mail.envelope)?;
         self.expect_offered(&self.mail.envelope)?;
         self.mail.stepwise = false;
         self.mail.keeps_open = false;
@@ -315,15 +315,16 @@ impl Session {
 // What to do next, and what is known
 impl Session {
     /// What the driver has to do next.
+    #[inline]
     #[must_use]
     pub fn want(&self) -> Want {
         let waiting = self.out.waiting().len();
         if self.done {
             Want::Done
-        } else if self.batch.on && self.batch.gathering {
-            if self.batch.draft.rewind { Want::Rewind } else { Want::Gather }
-        } else if self.batch.on && self.takes_message() {
-            Want::Next
+        } else if self.batch.on
+            && let Some(want) = self.batch_want()
+        {
+            want
         } else if self.state == State::Left {
             Want::Renew
         } else if self.state == State::Content && self.mail.rewind {

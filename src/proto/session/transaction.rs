@@ -134,6 +134,14 @@ impl Transaction {
     }
 }
 
+/// A message is for somebody.
+pub(super) fn expect_recipients(envelope: &Envelope) -> Result<()> {
+    if envelope.is_empty() {
+        return Err(Error::caller(Code::NO_RECIPIENTS, "the list of recipients is empty"));
+    }
+    Ok(())
+}
+
 impl Session {
     /// Takes the next message over, and finds what can be found wrong with it at once.
     pub(super) fn take_envelope(&mut self, envelope: &mut Envelope) -> Result<()> {
@@ -150,15 +158,8 @@ impl Session {
     /// Finds what can be found wrong with a message before anything is sent.
     pub(super) fn check_envelope(&self, envelope: &Envelope) -> Result<()> {
         self.check_size(envelope)?;
-        self.expect_recipients(envelope)?;
+        expect_recipients(envelope)?;
         self.expect_offered(envelope)
-    }
-
-    pub(super) fn expect_recipients(&self, envelope: &Envelope) -> Result<()> {
-        if envelope.is_empty() {
-            return Err(Error::caller(Code::NO_RECIPIENTS, "the list of recipients is empty"));
-        }
-        Ok(())
     }
 
     fn check_size(&self, envelope: &Envelope) -> Result<()> {
