@@ -224,7 +224,7 @@ fn outcomes_are_what_the_server_stored() {
             let dice = (number + 1).wrapping_mul(2_654_435_761).wrapping_add(seed * 97);
             let (place, how) = (PLACES[dice / 31 % PLACES.len()], hows[dice / 101 % hows.len()]);
             let how = possible(place, how).unwrap_or(How::Close);
-            (dice % 3 != 0).then(|| Fault { message: dice / 7 % 4, place, how })
+            (dice % 3 != 0).then_some(Fault { message: dice / 7 % 4, place, how })
         });
         run(&server, 120, 8);
     }
