@@ -1,6 +1,6 @@
 //! The pool, through the C interface, against servers that work and servers that fail.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, clippy::unwrap_used)]
 
 #[path = "support/store.rs"]
 mod store;

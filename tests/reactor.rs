@@ -1,6 +1,6 @@
 //! Completion by callback, through the C interface.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, clippy::unwrap_used)]
 
 #[path = "support/smtp.rs"]
 mod smtp;
