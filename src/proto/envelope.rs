@@ -9,6 +9,7 @@ use super::original_recipient::{OriginalRecipient, RecipientDelivery};
 use super::outcome::Outcome;
 use super::reply::Reply;
 use crate::error::ServerReply;
+use memchr::memchr_iter;
 
 /// What became of the message for one recipient.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,8 +113,13 @@ enum Course {
 impl Envelope {
     /// Empties the envelope and sets the sender.
     pub fn begin(&mut self, sender: ReversePath<'_>) {
+        let needs_smtputf8 = matches!(sender, ReversePath::Mailbox(mailbox) if mailbox.needs_smtputf8());
+        self.begin_with(sender.as_str(), needs_smtputf8);
+    }
+
+    fn begin_with(&mut self, sender: &str, needs_smtputf8: bool) {
         self.text.clear();
-        self.text.push_str(sender.as_str());
+        self.text.push_str(sender);
         self.sender_end = self.text.len();
         self.recipients.clear();
         self.waiting = 0;
@@ -126,7 +132,7 @@ impl Envelope {
         self.measure = None;
         self.repeatable = false;
         self.header_utf8 = false;
-        self.smtputf8 = matches!(sender, ReversePath::Mailbox(mailbox) if mailbox.needs_smtputf8());
+        self.smtputf8 = needs_smtputf8;
         self.delivery = Delivery::default();
         self.envelope_id.clear();
         self.extra_parameters.clear();
@@ -148,6 +154,28 @@ impl Envelope {
             state: RecipientState::NotTried,
             refusal: None,
         });
+    }
+
+    /// Empties the envelope and puts the sender and the recipients of another into it,
+    /// of which they are known by [`Self::sender`], [`Self::commands`] and
+    /// [`Self::address_needs_smtputf8`].
+    pub fn refill(&mut self, sender: &str, commands: &str, needs_smtputf8: bool) {
+        self.begin_with(sender, needs_smtputf8);
+        self.text.push_str(commands);
+        // No mailbox has a line feed.
+        self.recipients.extend(memchr_iter(b'\n', commands.as_bytes()).map(|end| Recipient {
+            end: self.sender_end + end + 1,
+            course: Course::Waiting,
+            state: RecipientState::NotTried,
+            refusal: None,
+        }));
+        self.waiting = self.recipients.len();
+    }
+
+    /// The RCPT commands of all recipients, without parameters.
+    #[must_use]
+    pub fn commands(&self) -> &str {
+        &self.text[self.sender_end..]
     }
 
     fn push_command(&mut self, recipient: &str) {
