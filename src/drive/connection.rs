@@ -391,7 +391,7 @@ impl Talk {
     ) -> Option<Result<()>> {
         loop {
             // What comes along with the end of a handshake waits until it is reported.
-            if !self.stream.input().is_empty() && self.session.want() != Want::Tls {
+            if !self.stream.input().is_empty() && !self.is_handshake_due() {
                 self.received += self.stream.input().len() as u64;
                 self.session.handle_input(self.stream.input(), timer.now);
                 self.stream.take_input();
@@ -429,6 +429,10 @@ impl Talk {
                 Err(error) => self.session.handle_failure(error),
             }
         }
+    }
+
+    fn is_handshake_due(&self) -> bool {
+        self.session.is_in_handshake() && self.session.want() == Want::Tls
     }
 
     /// Content is waited for only when the stream takes no more of it.
