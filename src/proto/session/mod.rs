@@ -181,7 +181,7 @@ pub struct Session {
     /// How many transactions were begun.
     transactions: u32,
     /// What logged in, where another session may have to.
-    credentials: Option<Credentials>,
+    credentials: Option<Box<Credentials>>,
     /// The session goes on with what another has begun.
     resumes: bool,
     /// The verb of the last command of the caller's own.
