@@ -1,6 +1,6 @@
 //! Sending a batch: its messages as a source for the session, and their fates back.
 
-use super::arguments::{fill_envelope, fill_wishes};
+use super::arguments::fill_wishes;
 use super::batch::{Batch, Item, Messages};
 use super::call::Call;
 use super::core::{Client, Inner, Progress};
@@ -120,7 +120,7 @@ impl Delivery {
     fn prepare(&mut self, index: usize, envelope: &mut Envelope) -> Result<()> {
         let messages = Arc::clone(&self.messages);
         let item = self.item(index)?;
-        fill_envelope(envelope, messages.sender(item), messages.recipients(item))?;
+        messages.fill(item, envelope);
         fill_wishes(envelope, &self.settings)?;
         envelope.set_chunks(self.settings.chunking != Chunking::Never);
         let is_strict = self.settings.strict_line_ends && !self.settings.binary;

@@ -17,7 +17,9 @@ impl Session {
                     if complete {
                         self.since = now;
                         self.handle_reply(!input.is_empty());
-                        input = &input[self.take_repeated(input)..];
+                        if !input.is_empty() {
+                            input = &input[self.take_repeated(input)..];
+                        }
                     }
                 }
                 Err(error) => self.fail(error),

@@ -55,7 +55,7 @@ use crate::proto::timeouts::Timeouts;
 use crate::proto::trace::{Record, Trace, Wishes};
 use batch::Batch;
 pub use batch::{BatchMode, Settled, Window};
-use transaction::{Transaction, expect_recipients};
+use transaction::Transaction;
 
 /// How TLS is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -175,12 +175,13 @@ pub struct Session {
     authenticated: Option<Mechanism>,
     /// See [`Session::wants_token`].
     wants_token: bool,
-    mail: Transaction,
+    /// In a box, as those of a batch change places.
+    mail: Box<Transaction>,
     batch: Batch,
     /// How many transactions were begun.
     transactions: u32,
     /// What logged in, where another session may have to.
-    credentials: Option<Credentials>,
+    credentials: Option<Box<Credentials>>,
     /// The session goes on with what another has begun.
     resumes: bool,
     /// The verb of the last command of the caller's own.
@@ -214,7 +215,7 @@ impl Session {
             objection: Objection::default(),
             authenticated: None,
             wants_token: false,
-            mail: Transaction::default(),
+            mail: Box::default(),
             batch: Batch::default(),
             transactions: 0,
             credentials: None,
@@ -248,8 +249,7 @@ impl Session {
     /// or what the message needs and the server lacks.
     pub fn send(&mut self, envelope: &mut Envelope, now: Moment) -> Result<()> {
         self.take_envelope(envelope)?;
-        expect_recipients(&self.mail.envelope)?;
-        self.expect_offered(&self.mail.envelope)?;
+        self.check_recipients(&self.mail.envelope)?;
         self.mail.stepwise = false;
         self.mail.keeps_open = false;
         self.since = now;
@@ -318,26 +318,28 @@ impl Session {
     #[inline]
     #[must_use]
     pub fn want(&self) -> Want {
-        let waiting = self.out.waiting().len();
         if self.done {
-            Want::Done
-        } else if self.batch.on
+            return Want::Done;
+        }
+        if self.batch.on
             && let Some(want) = self.batch_want()
         {
-            want
-        } else if self.state == State::Left {
-            Want::Renew
-        } else if self.state == State::Content && self.mail.rewind {
-            Want::Rewind
-        } else if self.state == State::Content && self.takes_content() {
-            Want::Content
-        } else if waiting > 0 {
-            Want::Write
-        } else if self.state == State::Handshake {
-            Want::Tls
-        } else {
-            Want::Read
+            return want;
         }
+        match self.state {
+            State::Left => Want::Renew,
+            State::Content if self.mail.rewind => Want::Rewind,
+            State::Content if self.takes_content() => Want::Content,
+            _ if !self.out.is_empty() => Want::Write,
+            State::Handshake => Want::Tls,
+            _ => Want::Read,
+        }
+    }
+
+    /// Whether the command is over.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.done
     }
 
     /// The octets to send.
@@ -349,7 +351,13 @@ impl Session {
     /// When the present phase has taken too long.
     #[must_use]
     pub fn deadline(&self) -> Option<Moment> {
-        self.since.limit(self.config.timeouts.of(self.phase()))
+        self.deadline_of(self.phase())
+    }
+
+    /// The same where [`Self::phase`] is known.
+    #[must_use]
+    pub fn deadline_of(&self, phase: Phase) -> Option<Moment> {
+        self.since.limit(self.config.timeouts.of(phase))
     }
 
     /// What the session is doing.

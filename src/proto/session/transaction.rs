@@ -134,14 +134,6 @@ impl Transaction {
     }
 }
 
-/// A message is for somebody.
-pub(super) fn expect_recipients(envelope: &Envelope) -> Result<()> {
-    if envelope.is_empty() {
-        return Err(Error::caller(Code::NO_RECIPIENTS, "the list of recipients is empty"));
-    }
-    Ok(())
-}
-
 impl Session {
     /// Takes the next message over, and finds what can be found wrong with it at once.
     pub(super) fn take_envelope(&mut self, envelope: &mut Envelope) -> Result<()> {
@@ -158,7 +150,14 @@ impl Session {
     /// Finds what can be found wrong with a message before anything is sent.
     pub(super) fn check_envelope(&self, envelope: &Envelope) -> Result<()> {
         self.check_size(envelope)?;
-        expect_recipients(envelope)?;
+        self.check_recipients(envelope)
+    }
+
+    /// The same but for the size, of a message that is complete.
+    pub(super) fn check_recipients(&self, envelope: &Envelope) -> Result<()> {
+        if envelope.is_empty() {
+            return Err(Error::caller(Code::NO_RECIPIENTS, "the list of recipients is empty"));
+        }
         self.expect_offered(envelope)
     }
 
@@ -196,7 +195,14 @@ impl Session {
 
     /// Queues the commands of a transaction as far as the rules allow, and ends
     /// a transaction that came to nothing once all its replies are in.
+    #[inline]
     pub(super) fn pump(&mut self) {
+        if self.state == State::Envelope {
+            self.pump_envelope();
+        }
+    }
+
+    fn pump_envelope(&mut self) {
         while self.state == State::Envelope && self.out.waiting().len() < OUTPUT_CHUNK / 4 {
             if !self.ledger.is_empty() && !self.capabilities.pipelining {
                 return;
