@@ -2532,6 +2532,12 @@
 #define SMTP_ERROR_BATCH_BUSY ((int32_t)(-2147200988))  /* 0x80045024 */
 
 /**
+ * The message was not begun, since the call that sends the batch had ended before. Connect
+ * again and send the batch again: only what was not sent is sent then.
+ */
+#define SMTP_ERROR_BATCH_ENDED ((int32_t)(-2147200987))  /* 0x80045025 */
+
+/**
  * The client is attached to a reactor. Leave its operations to the reactor, or detach it with
  * SmtpReactorDetach first.
  */
@@ -2810,12 +2816,6 @@
  * is not in the same file, SMTP_PROPERTY_CLIENT_KEY.
  */
 #define SMTP_ERROR_TLS_CLIENT_CERTIFICATE_REQUIRED ((int32_t)(-2147200243))  /* 0x8004530D */
-
-/**
- * The message was not begun, since the call that sends the batch had ended before. Connect
- * again and send the batch again: only what was not sent is sent then.
- */
-#define SMTP_ERROR_BATCH_ENDED ((int32_t)(-2147200242))  /* 0x8004530E */
 
 /**
  * The library has a defect. Please report it with the message; release this client and create a

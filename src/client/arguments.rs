@@ -6,6 +6,7 @@ use crate::drive::{Plan, Read, Source};
 use crate::error::{Code, Error, Result};
 use crate::net::resolve::literal;
 use crate::proto::{Envelope, HostName, Mailbox, OrdinaryList, ReversePath, Security, split_list, to_ascii};
+use memchr::memchr_iter;
 
 /// What a message is sent with.
 pub struct Arguments<'a> {
@@ -47,9 +48,15 @@ pub enum Content<'a> {
     },
 }
 
+/// For a list of so many octets, room is made before it is read.
+const LONG_LIST: usize = 1024;
+
 /// Puts the sender and the recipients into an envelope, domains in ASCII.
 pub(super) fn fill_envelope(envelope: &mut Envelope, sender: &str, recipients: &str) -> Result<()> {
     fill_sender(envelope, sender)?;
+    if recipients.len() > LONG_LIST {
+        envelope.reserve(memchr_iter(b',', recipients.as_bytes()).count() + 1, recipients.len());
+    }
     let mut ordinary = OrdinaryList::new(recipients);
     ordinary.by_ref().for_each(|mailbox| envelope.push(mailbox));
     for recipient in split_list(ordinary.rest) {

@@ -4,7 +4,7 @@ use super::access::Recipient;
 use super::arguments::fill_envelope;
 use crate::error::{Code, Error, Phase, Result, ServerReply};
 use crate::net::sys::process_epoch;
-use crate::proto::{Envelope, Outcome, RecipientState, Settled, queue_id};
+use crate::proto::{Envelope, Outcome, RecipientState, Reply, Settled, queue_id};
 use parking_lot::{Mutex, MutexGuard};
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ struct State {
     /// The recipients of all messages, one behind the other.
     recipients: Vec<(RecipientState, Option<Box<ServerReply>>)>,
     /// The texts of replies.
-    replies: String,
+    replies: Vec<u8>,
     /// For the addresses of a message that is added.
     envelope: Envelope,
     /// A call sends it.
@@ -36,7 +36,10 @@ struct State {
 /// that is cleared and filled again allocates nothing.
 #[derive(Debug, Default)]
 pub(super) struct Messages {
+    /// The contents.
     octets: Vec<u8>,
+    /// The addresses, and the paths of files.
+    texts: String,
     pub(super) items: Vec<Item>,
 }
 
@@ -44,7 +47,9 @@ pub(super) struct Messages {
 #[derive(Debug)]
 pub(super) struct Item {
     sender: Range<usize>,
+    /// As an envelope has them.
     recipients: Range<usize>,
+    needs_smtputf8: bool,
     /// The content, or the path of the file that has it.
     content: Range<usize>,
     pub(super) is_file: bool,
@@ -54,12 +59,10 @@ pub(super) struct Item {
 }
 
 impl Messages {
-    pub(super) fn sender(&self, item: &Item) -> &str {
-        self.text(&item.sender)
-    }
-
-    pub(super) fn recipients(&self, item: &Item) -> &str {
-        self.text(&item.recipients)
+    /// Puts the sender and the recipients of a message into an envelope.
+    pub(super) fn fill(&self, item: &Item, envelope: &mut Envelope) {
+        let (sender, recipients) = (&self.texts[item.sender.clone()], &self.texts[item.recipients.clone()]);
+        envelope.refill(sender, recipients, item.needs_smtputf8);
     }
 
     pub(super) fn content(&self, item: &Item) -> &[u8] {
@@ -67,12 +70,7 @@ impl Messages {
     }
 
     pub(super) fn path(&self, item: &Item) -> &str {
-        self.text(&item.content)
-    }
-
-    fn text(&self, range: &Range<usize>) -> &str {
-        // They were copied from texts.
-        std::str::from_utf8(&self.octets[range.clone()]).unwrap_or_default()
+        &self.texts[item.content.clone()]
     }
 
     fn keep(&mut self, octets: &[u8]) -> Range<usize> {
@@ -80,15 +78,20 @@ impl Messages {
         self.octets.extend_from_slice(octets);
         from..self.octets.len()
     }
+
+    fn keep_text(&mut self, text: &str) -> Range<usize> {
+        let from = self.texts.len();
+        self.texts.push_str(text);
+        from..self.texts.len()
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 struct Fate {
     outcome: Outcome,
     error: Option<Arc<Error>>,
-    /// The reply to its end: code, enhanced code, and where the text is.
+    /// The reply to its end: code, and where the text is.
     code: u16,
-    enhanced: Option<(u8, u16, u16)>,
     text: Range<usize>,
 }
 
@@ -166,7 +169,7 @@ impl Batch {
     ///
     /// `INVALID_ADDRESS`, `NO_RECIPIENTS` and the like; `BATCH_BUSY`.
     pub fn add(&self, sender: &str, recipients: &str, message: &[u8]) -> Result<()> {
-        self.push(sender, recipients, message, false)
+        self.push(sender, recipients, |messages| messages.keep(message), false)
     }
 
     /// Adds a message that is in a file, which is opened when its turn comes.
@@ -175,10 +178,16 @@ impl Batch {
     ///
     /// As [`Self::add`].
     pub fn add_file(&self, sender: &str, recipients: &str, path: &str) -> Result<()> {
-        self.push(sender, recipients, path.as_bytes(), true)
+        self.push(sender, recipients, |messages| messages.keep_text(path), true)
     }
 
-    fn push(&self, sender: &str, recipients: &str, content: &[u8], is_file: bool) -> Result<()> {
+    fn push(
+        &self,
+        sender: &str,
+        recipients: &str,
+        keep: impl FnOnce(&mut Messages) -> Range<usize>,
+        is_file: bool,
+    ) -> Result<()> {
         let mut state = self.state.lock();
         let State { messages, fates, recipients: all, envelope, .. } = &mut *state;
         let messages = Arc::get_mut(messages).ok_or_else(busy)?;
@@ -187,18 +196,12 @@ impl Batch {
         }
         fill_envelope(envelope, sender, recipients)?;
         // Kept as they were understood, so that they need no second thought.
-        let sender = messages.keep(if envelope.sender().is_empty() { b"<>" } else { envelope.sender().as_bytes() });
-        let from = messages.octets.len();
-        for index in 0..envelope.len() {
-            if index > 0 {
-                messages.keep(b",");
-            }
-            messages.keep(envelope.recipient(index).unwrap_or_default().as_bytes());
-        }
-        let recipients = from..messages.octets.len();
-        let content = messages.keep(content);
+        let sender = messages.keep_text(envelope.sender());
+        let recipients = messages.keep_text(envelope.commands());
+        let needs_smtputf8 = envelope.address_needs_smtputf8();
+        let content = keep(messages);
         let (first, count) = (all.len(), envelope.len());
-        messages.items.push(Item { sender, recipients, content, is_file, first, count });
+        messages.items.push(Item { sender, recipients, needs_smtputf8, content, is_file, first, count });
         all.resize_with(first + count, Default::default);
         fates.push(Fate::default());
         Ok(())
@@ -213,6 +216,7 @@ impl Batch {
         let mut state = self.state.lock();
         let messages = Arc::get_mut(&mut state.messages).ok_or_else(busy)?;
         messages.octets.clear();
+        messages.texts.clear();
         messages.items.clear();
         state.fates.clear();
         state.recipients.clear();
@@ -242,12 +246,12 @@ impl Batch {
         let (fate, item) = state.at(index)?;
         let states = &state.recipients[item.first..item.first + item.count];
         let count = |wanted: &[RecipientState]| states.iter().filter(|(state, _)| wanted.contains(state)).count();
-        let (reply, enhanced) = fate.decisive();
+        let reply = state.decisive_reply(fate);
         Ok(Report {
             code: fate.error.as_ref().map_or(0, |error| error.code.0),
             outcome: fate.outcome,
-            reply,
-            enhanced,
+            reply: reply.code,
+            enhanced: reply.enhanced,
             recipients: item.count,
             accepted: count(&[RecipientState::Accepted]),
             refused: count(&[RecipientState::RefusedTemporary, RecipientState::RefusedPermanent]),
@@ -263,15 +267,13 @@ impl Batch {
         let state = self.state.lock();
         let (fate, _) = state.at(index)?;
         let error = fate.error.as_deref();
-        let reply = &state.replies[fate.text.clone()];
         Ok(match which {
             ReportText::Error => error.map(Error::to_string).unwrap_or_default(),
             ReportText::ErrorJson => error.map(Error::to_json).unwrap_or_default(),
-            ReportText::Reply => match error.and_then(|error| error.reply.as_ref()) {
-                Some(refusal) => refusal.text.clone(),
-                None => reply.to_owned(),
-            },
-            ReportText::QueueId if fate.outcome == Outcome::Accepted => queue_id(reply).unwrap_or_default().to_owned(),
+            ReportText::Reply => state.decisive_reply(fate).text,
+            ReportText::QueueId if fate.outcome == Outcome::Accepted => {
+                queue_id(&state.last_reply(fate).text).unwrap_or_default().to_owned()
+            }
             ReportText::QueueId => String::new(),
         })
     }
@@ -290,7 +292,7 @@ impl Batch {
         }
         let place = item.first + recipient;
         let State { messages, envelope, .. } = &mut *state;
-        fill_envelope(envelope, "<>", messages.recipients(&messages.items[index]))?;
+        messages.fill(&messages.items[index], envelope);
         let address = envelope.recipient(recipient).unwrap_or_default().to_owned();
         let (state, refusal) = &state.recipients[place];
         Ok(Recipient { address, state: *state, refusal: refusal.as_deref().cloned() })
@@ -347,11 +349,8 @@ impl Batch {
         }
         let reply = settled.reply();
         fate.code = reply.code();
-        fate.enhanced = reply.enhanced();
         let from = replies.len();
-        if fate.code != 0 {
-            reply.append_text(replies);
-        }
+        replies.extend_from_slice(reply.text());
         fate.text = from..replies.len();
     }
 
@@ -396,14 +395,17 @@ impl State {
             Error::caller(Code::INVALID_PARAMETER, what)
         })
     }
-}
 
-impl Fate {
-    /// The reply that decided it.
-    fn decisive(&self) -> (u16, Option<(u8, u16, u16)>) {
-        match self.error.as_ref().and_then(|error| error.reply.as_ref()) {
-            Some(reply) => (reply.code, reply.enhanced),
-            None => (self.code, self.enhanced),
+    /// The reply to the end of a message; the code is 0 if there was none.
+    fn last_reply(&self, fate: &Fate) -> ServerReply {
+        Reply::record_of(fate.code, &self.replies[fate.text.clone()])
+    }
+
+    /// The reply that decided on a message.
+    fn decisive_reply(&self, fate: &Fate) -> ServerReply {
+        match fate.error.as_ref().and_then(|error| error.reply.as_ref()) {
+            Some(reply) => reply.clone(),
+            None => self.last_reply(fate),
         }
     }
 }

@@ -170,6 +170,14 @@ impl Client {
 
     /// Begins what follows on a stage; `Some` if nothing does.
     fn follow(&self, inner: &mut Inner, call: &mut Call<'_>, result: Result<()>) -> Option<Result<()>> {
+        if call.login.is_none() && call.submission.is_none() {
+            return Some(result);
+        }
+        self.follow_part(inner, call, result)
+    }
+
+    #[inline(never)]
+    fn follow_part(&self, inner: &mut Inner, call: &mut Call<'_>, result: Result<()>) -> Option<Result<()>> {
         let result = self.follow_login(inner, call, result)?;
         if call.submission.is_none() { Some(result) } else { self.follow_submission(inner, call, result) }
     }
@@ -230,6 +238,7 @@ impl Client {
         Ok(Stage::Opening)
     }
 
+    #[inline(never)]
     fn end_opening(&self, inner: &mut Inner, more_follows: bool, mut result: Result<()>) -> Result<()> {
         // Also of a session that failed, the last reply stays readable.
         self.shared.lock().status.take_connection(inner.connection.as_ref());
@@ -323,6 +332,7 @@ impl Client {
 
     /// The connection is of no more use: closed at once, as the server must not wait
     /// for a client that is done.
+    #[inline(never)]
     fn lose_connection(&self, inner: &mut Inner) {
         inner.connection = None;
         inner.lost = true;
@@ -392,6 +402,7 @@ impl Client {
         Ok(Stage::Nothing)
     }
 
+    #[inline(never)]
     fn end_quitting(&self, inner: &mut Inner) {
         let connection = inner.connection.take();
         let mut shared = self.shared.lock();

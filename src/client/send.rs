@@ -105,24 +105,7 @@ impl Inner {
         if !chunks || !self.envelope.is_repeatable() {
             return Ok(());
         }
-        if let Some(length) = self.envelope.size().filter(|_| self.envelope.is_binary()) {
-            self.envelope.set_measure(Measure::of_binary(length));
-            return Ok(());
-        }
-        let (mut measurer, mut octets) = (Measurer::default(), 0);
-        loop {
-            let piece = source.next()?;
-            if piece.is_empty() {
-                break;
-            }
-            octets += piece.len() as u64;
-            if !self.envelope.is_binary() {
-                measurer.push(piece);
-            }
-        }
-        let is_binary = self.envelope.is_binary();
-        self.envelope.set_measure(if is_binary { Measure::of_binary(octets) } else { measurer.finish() });
-        source.rewind()
+        measure(&mut self.envelope, source)
     }
 
     /// A message that was begun step by step must not be forgotten for another one.
@@ -134,6 +117,28 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// Tells the envelope how long its content will be on the wire with BDAT.
+pub(super) fn measure(envelope: &mut Envelope, source: &mut dyn Source) -> Result<()> {
+    let is_binary = envelope.is_binary();
+    if let Some(length) = envelope.size().filter(|_| is_binary) {
+        envelope.set_measure(Measure::of_binary(length));
+        return Ok(());
+    }
+    let (mut measurer, mut octets) = (Measurer::default(), 0);
+    loop {
+        let piece = source.next()?;
+        if piece.is_empty() {
+            break;
+        }
+        octets += piece.len() as u64;
+        if !is_binary {
+            measurer.push(piece);
+        }
+    }
+    envelope.set_measure(if is_binary { Measure::of_binary(octets) } else { measurer.finish() });
+    source.rewind()
 }
 
 /// Tells the envelope what its content, which can be had again, is like; `more` if

@@ -1,13 +1,13 @@
 //! Sending a batch: its messages as a source for the session, and their fates back.
 
-use super::arguments::{fill_envelope, fill_wishes};
+use super::arguments::fill_wishes;
 use super::batch::{Batch, Item, Messages};
 use super::call::Call;
 use super::core::{Client, Inner, Progress};
 use super::event::{Event, EventKind};
 use super::feed::Feed;
 use super::left_out::LeftOut;
-use super::send::{check_line_ends, describe};
+use super::send::{check_line_ends, describe, measure};
 use super::settings::{Chunking, Settings};
 use super::status::Status;
 use crate::drive::{Connection, File, Memory, Source};
@@ -34,7 +34,9 @@ impl Client {
             inner.expect_connection()?;
             let settings = self.shared.lock().settings.clone();
             let window = window_of(inner, &settings);
-            let delivery = Delivery::begin(batch, settings)?;
+            let session = inner.connection.as_ref().and_then(Connection::session);
+            let chunks = window.chunks && session.is_some_and(|session| session.capabilities().chunking);
+            let delivery = Delivery::begin(batch, settings, chunks)?;
             // Of the last message the batch alone tells.
             self.shared.lock().status.begin_message();
             self.live.begin_message();
@@ -84,6 +86,8 @@ struct Delivery {
     batch: Arc<Batch>,
     messages: Arc<Messages>,
     settings: Settings,
+    /// The server knows BDAT, and it may be used.
+    chunks: bool,
     /// The message to look at next.
     next: usize,
     /// The message whose content is given, and what is left of that in memory.
@@ -93,9 +97,18 @@ struct Delivery {
 }
 
 impl Delivery {
-    fn begin(batch: &Arc<Batch>, settings: Settings) -> Result<Self> {
+    fn begin(batch: &Arc<Batch>, settings: Settings, chunks: bool) -> Result<Self> {
         let messages = batch.begin_sending()?;
-        Ok(Self { batch: Arc::clone(batch), messages, settings, next: 0, selected: usize::MAX, rest: 0..0, file: None })
+        Ok(Self {
+            batch: Arc::clone(batch),
+            messages,
+            settings,
+            chunks,
+            next: 0,
+            selected: usize::MAX,
+            rest: 0..0,
+            file: None,
+        })
     }
 
     fn item(&self, index: usize) -> Result<&Item> {
@@ -107,7 +120,7 @@ impl Delivery {
     fn prepare(&mut self, index: usize, envelope: &mut Envelope) -> Result<()> {
         let messages = Arc::clone(&self.messages);
         let item = self.item(index)?;
-        fill_envelope(envelope, messages.sender(item), messages.recipients(item))?;
+        messages.fill(item, envelope);
         fill_wishes(envelope, &self.settings)?;
         envelope.set_chunks(self.settings.chunking != Chunking::Never);
         let is_strict = self.settings.strict_line_ends && !self.settings.binary;
@@ -131,6 +144,17 @@ impl Delivery {
         self.file = Some(file);
         self.selected = index;
         Ok(())
+    }
+}
+
+impl Delivery {
+    /// Measures what is too long to be in flight with others, so that it goes as one chunk.
+    fn measure(&mut self, index: usize, envelope: &mut Envelope) -> Result<()> {
+        if !self.chunks || envelope.size().is_some_and(|size| size <= OUTPUT_CHUNK as u64) {
+            return Ok(());
+        }
+        self.select(u32::try_from(index).unwrap_or(u32::MAX))?;
+        measure(envelope, self)
     }
 }
 
@@ -161,7 +185,7 @@ impl Source for Delivery {
         loop {
             let index = self.batch.next_unsent(self.next)?;
             self.next = index + 1;
-            match self.prepare(index, envelope) {
+            match self.prepare(index, envelope).and_then(|()| self.measure(index, envelope)) {
                 Ok(()) => return u32::try_from(index).ok(),
                 Err(error) => self.batch.refuse(index, error),
             }

@@ -305,8 +305,7 @@ impl Status {
     }
 
     fn count(&self, states: &[RecipientState]) -> i64 {
-        let count: usize = states.iter().map(|state| self.envelope.count(*state)).sum();
-        i64::try_from(count).unwrap_or(i64::MAX)
+        i64::try_from(self.envelope.count_any(states)).unwrap_or(i64::MAX)
     }
 
     fn refused_recipients(&self) -> String {

@@ -106,6 +106,22 @@ impl Connection {
     /// result of the operation.
     pub fn step(&mut self, source: &mut dyn Source, observer: &mut dyn Observer) -> Option<Result<()>> {
         loop {
+            if let Stage::Talking(talk) = &mut self.stage {
+                let result = talk.step(&self.plan, source, observer, &mut self.timer, &self.canceller);
+                if result.is_some() || talk.session.want() != Want::Renew {
+                    return result;
+                }
+            }
+            if let Err(error) = self.step_to_talk(observer)? {
+                return Some(Err(self.fail(error)));
+            }
+        }
+    }
+
+    /// The same for whatever leads to a conversation. Apart, as it takes much of the stack.
+    #[inline(never)]
+    fn step_to_talk(&mut self, observer: &mut dyn Observer) -> Option<Result<()>> {
+        loop {
             let cancelled = self.is_cancelled();
             let advanced = match &mut self.stage {
                 Stage::Resolving(_) | Stage::Racing(_) | Stage::Tunnelling(_) | Stage::Joined(..) if cancelled => {
@@ -132,17 +148,12 @@ impl Connection {
                     Stage::Joined(peer, stream) => self.talk(peer, stream, observer),
                     _ => Ok(()),
                 },
-                Stage::Talking(talk) => {
-                    let result = talk.step(&self.plan, source, observer, &mut self.timer, &self.canceller);
-                    if result.is_some() || talk.session.want() != Want::Renew {
-                        return result;
-                    }
-                    self.renew()
-                }
+                Stage::Talking(talk) if talk.session.want() == Want::Renew => self.renew(),
+                Stage::Talking(_) => return Some(Ok(())),
                 Stage::Failed => Err(Error::caller(Code::NOT_CONNECTED, "the connection was not made")),
             };
-            if let Err(error) = advanced {
-                return Some(Err(self.fail(error)));
+            if advanced.is_err() {
+                return Some(advanced);
             }
         }
     }
@@ -151,9 +162,14 @@ impl Connection {
     /// or the next address is to be tried.
     #[must_use]
     pub fn deadline(&self) -> Option<Moment> {
+        self.deadline_of(self.phase())
+    }
+
+    /// The same where the phase is known.
+    pub(super) fn deadline_of(&self, phase: Phase) -> Option<Moment> {
         let own = match &self.stage {
-            Stage::Racing(race) => Moment::earlier(race.deadline(), self.stage_deadline()),
-            _ => self.stage_deadline(),
+            Stage::Racing(race) => Moment::earlier(race.deadline(), self.stage_deadline(phase)),
+            _ => self.stage_deadline(phase),
         };
         Moment::earlier(own, self.timer.end())
     }
@@ -196,7 +212,7 @@ impl Connection {
 
     /// Ends the operation with an error, if the present phase, or the call, has had its time.
     pub fn check_time(&mut self) -> Option<Box<Error>> {
-        if self.stage_deadline().is_none_or(|deadline| self.timer.now < deadline) {
+        if self.stage_deadline(self.phase()).is_none_or(|deadline| self.timer.now < deadline) {
             let error = self.timer.over_limit(self.phase())?;
             return Some(self.fail(error));
         }
@@ -248,8 +264,8 @@ impl Connection {
         }
     }
 
-    /// Says what is being done; the time until the clock is read next is spent on it.
-    pub(super) fn tell(&mut self, observer: &mut dyn Observer) {
+    /// Says what is being done, and gives the phase; the time until the clock is read next is spent on it.
+    pub(super) fn tell(&mut self, observer: &mut dyn Observer) -> Phase {
         let activity = match &self.stage {
             Stage::Talking(talk) if !talk.session.output().is_empty() => Activity::Write,
             Stage::Talking(_) => Activity::Read,
@@ -257,6 +273,7 @@ impl Connection {
         };
         self.timer.phase = self.phase();
         observer.doing(self.timer.phase, activity);
+        self.timer.phase
     }
 
     /// Reads the clock: to be called before an operation is begun.
@@ -277,10 +294,10 @@ impl Connection {
         }
     }
 
-    fn stage_deadline(&self) -> Option<Moment> {
+    fn stage_deadline(&self, phase: Phase) -> Option<Moment> {
         match &self.stage {
-            Stage::Talking(talk) => talk.session.deadline(),
-            _ => self.stage_since.limit(self.plan.timeouts.of(self.phase())),
+            Stage::Talking(talk) => talk.session.deadline_of(phase),
+            _ => self.stage_since.limit(self.plan.timeouts.of(phase)),
         }
     }
 
@@ -333,6 +350,7 @@ impl Connection {
         self.start()
     }
 
+    #[inline(never)]
     fn talk(&mut self, peer: Peer, stream: Stream, observer: &mut dyn Observer) -> Result<()> {
         stream.establish().map_err(|error| wire_error(&error, Phase::Connect))?;
         self.canceller.set_target(Some(Target::Socket(stream.shared_socket())));
@@ -372,6 +390,7 @@ impl Drop for Connection {
 }
 
 impl Talk {
+    #[inline(never)]
     fn step(
         &mut self,
         plan: &Plan,
@@ -382,7 +401,7 @@ impl Talk {
     ) -> Option<Result<()>> {
         loop {
             // What comes along with the end of a handshake waits until it is reported.
-            if !self.stream.input().is_empty() && self.session.want() != Want::Tls {
+            if !self.stream.input().is_empty() && !self.is_handshake_due() {
                 self.received += self.stream.input().len() as u64;
                 self.session.handle_input(self.stream.input(), timer.now);
                 self.stream.take_input();
@@ -393,7 +412,7 @@ impl Talk {
             if !self.session.settled().is_empty() {
                 self.tell_settled(source, observer);
             }
-            if canceller.is_cancelled() && self.session.want() != Want::Done {
+            if canceller.is_cancelled() && !self.session.is_done() {
                 self.session.handle_failure(cancel_error(self.session.phase()));
             }
             let moved = match self.session.want() {
@@ -422,6 +441,10 @@ impl Talk {
         }
     }
 
+    fn is_handshake_due(&self) -> bool {
+        self.session.is_in_handshake() && self.session.want() == Want::Tls
+    }
+
     /// Content is waited for only when the stream takes no more of it.
     fn watch(&self) -> Watch {
         let want = self.session.want();
@@ -438,6 +461,7 @@ impl Talk {
         self.stream.receive().map(|_| ())
     }
 
+    #[inline(never)]
     fn take_content(
         &mut self,
         source: &mut dyn Source,
@@ -526,10 +550,11 @@ impl Talk {
         if self.session.output().is_empty() && self.stream.flush()? {
             self.session.handle_flushed();
         }
-        Ok(self.session.want() == Want::Done)
+        Ok(self.session.is_done())
     }
 
     /// True once TLS is up.
+    #[inline(never)]
     fn handshake(&mut self, plan: &Plan, observer: &mut dyn Observer, now: Moment) -> Result<bool> {
         if !self.stream.is_tls() {
             let policy = match plan.security {

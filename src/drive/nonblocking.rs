@@ -34,12 +34,12 @@ pub(super) fn advance_until(
     if let Some(result) = connection.step(source, observer) {
         return ControlFlow::Break(result);
     }
-    let deadline = connection.deadline();
+    let phase = connection.tell(observer);
+    let deadline = connection.deadline_of(phase);
     if deadline.is_some_and(|deadline| connection.now() >= deadline)
         && let Some(error) = connection.check_time()
     {
         return ControlFlow::Break(Err(error));
     }
-    connection.tell(observer);
     ControlFlow::Continue(deadline)
 }

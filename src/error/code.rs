@@ -240,6 +240,9 @@ codes! {
     BATCH_BUSY 0x5024 Caller
         "the batch is being sent"
         "Wait until the call that sends it has returned.";
+    BATCH_ENDED 0x5025 Caller
+        "the message was not begun, since the call that sends the batch had ended before"
+        "Connect again and send the batch again: only what was not sent is sent then.";
     ATTACHED 0x5028 Caller
         "the client is attached to a reactor"
         "Leave its operations to the reactor, or detach it with SmtpReactorDetach first.";
@@ -387,9 +390,6 @@ codes! {
     TLS_CLIENT_CERTIFICATE_REQUIRED 0x530D Wire
         "the server wants a certificate of the client"
         "Set SMTP_PROPERTY_CLIENT_CERTIFICATE and, if it is not in the same file, SMTP_PROPERTY_CLIENT_KEY.";
-    BATCH_ENDED 0x530E Wire
-        "the message was not begun, since the call that sends the batch had ended before"
-        "Connect again and send the batch again: only what was not sent is sent then.";
     INTERNAL 0x5F01 Internal
         "the library has a defect"
         "Please report it with the message; release this client and create a new one.";

@@ -25,6 +25,8 @@ pub enum Command<'a> {
     Rcpt(&'a Envelope, usize, &'a Capabilities),
     /// `DATA`
     Data,
+    /// `BDAT octets LAST` (RFC 3030)
+    LastChunk(u64),
     /// `RSET`
     Reset,
     /// `QUIT`
@@ -54,6 +56,11 @@ impl Command<'_> {
                 }
             }
             Self::Data => put(out, &["DATA\r\n"]),
+            Self::LastChunk(octets) => {
+                put(out, &["BDAT "]);
+                put_number(out, *octets);
+                put(out, &[" LAST\r\n"]);
+            }
             Self::Reset => put(out, &["RSET\r\n"]),
             Self::Quit => put(out, &["QUIT\r\n"]),
             Self::Other(text) => put(out, &[&text.0, "\r\n"]),
@@ -318,6 +325,7 @@ mod tests {
         assert_eq!(line(Command::Mail(&envelope, &nothing)), "MAIL FROM:<s@a.example> X-Y=1 Z\r\n");
         assert_eq!(line(Command::Rcpt(&envelope, 0, &nothing)), "RCPT TO:<r@b>\r\n");
         assert_eq!(line(Command::Data), "DATA\r\n");
+        assert_eq!(line(Command::LastChunk(120)), "BDAT 120 LAST\r\n");
         assert_eq!(line(Command::Reset), "RSET\r\n");
         assert_eq!(line(Command::Quit), "QUIT\r\n");
     }

@@ -274,8 +274,9 @@ fn misfits<const DOTS: bool>(block: &[u8]) -> (bool, usize) {
         short_behind[..behind.len()].copy_from_slice(behind);
         add(&short_before, &short_behind);
     }
-    let is_bare = bare.iter().fold(0, |all, lane| all | lane) != 0;
-    (is_bare, dots.iter().map(|lane| usize::from(*lane)).sum())
+    let has_any = |lanes: &[u8; LANES]| lanes.iter().fold(0, |all, lane| all | lane) != 0;
+    let count = if has_any(&dots) { dots.iter().map(|lane| usize::from(*lane)).sum() } else { 0 };
+    (has_any(&bare), count)
 }
 
 /// Copies a block octet by octet and doubles the dots that begin a line; without a

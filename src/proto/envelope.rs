@@ -1,5 +1,7 @@
 //! Whom a message is from and for, and what the server said of each recipient.
 
+mod facts;
+
 use super::address::{Mailbox, ReversePath};
 use super::delivery::Delivery;
 use super::demands::Demands;
@@ -9,6 +11,7 @@ use super::original_recipient::{OriginalRecipient, RecipientDelivery};
 use super::outcome::Outcome;
 use super::reply::Reply;
 use crate::error::ServerReply;
+use memchr::memchr_iter;
 
 /// What became of the message for one recipient.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,8 +115,13 @@ enum Course {
 impl Envelope {
     /// Empties the envelope and sets the sender.
     pub fn begin(&mut self, sender: ReversePath<'_>) {
+        let needs_smtputf8 = matches!(sender, ReversePath::Mailbox(mailbox) if mailbox.needs_smtputf8());
+        self.begin_with(sender.as_str(), needs_smtputf8);
+    }
+
+    fn begin_with(&mut self, sender: &str, needs_smtputf8: bool) {
         self.text.clear();
-        self.text.push_str(sender.as_str());
+        self.text.push_str(sender);
         self.sender_end = self.text.len();
         self.recipients.clear();
         self.waiting = 0;
@@ -126,7 +134,7 @@ impl Envelope {
         self.measure = None;
         self.repeatable = false;
         self.header_utf8 = false;
-        self.smtputf8 = matches!(sender, ReversePath::Mailbox(mailbox) if mailbox.needs_smtputf8());
+        self.smtputf8 = needs_smtputf8;
         self.delivery = Delivery::default();
         self.envelope_id.clear();
         self.extra_parameters.clear();
@@ -150,10 +158,38 @@ impl Envelope {
         });
     }
 
+    /// Empties the envelope and puts the sender and the recipients of another into it,
+    /// of which they are known by [`Self::sender`], [`Self::commands`] and
+    /// [`Self::address_needs_smtputf8`].
+    pub fn refill(&mut self, sender: &str, commands: &str, needs_smtputf8: bool) {
+        self.begin_with(sender, needs_smtputf8);
+        self.text.push_str(commands);
+        // No mailbox has a line feed.
+        self.recipients.extend(memchr_iter(b'\n', commands.as_bytes()).map(|end| Recipient {
+            end: self.sender_end + end + 1,
+            course: Course::Waiting,
+            state: RecipientState::NotTried,
+            refusal: None,
+        }));
+        self.waiting = self.recipients.len();
+    }
+
+    /// The RCPT commands of all recipients, without parameters.
+    #[must_use]
+    pub fn commands(&self) -> &str {
+        &self.text[self.sender_end..]
+    }
+
     fn push_command(&mut self, recipient: &str) {
         self.text.push_str(BEFORE);
         self.text.push_str(recipient);
         self.text.push_str(BEHIND);
+    }
+
+    /// Makes room for so many recipients of so many octets together.
+    pub fn reserve(&mut self, recipients: usize, octets: usize) {
+        self.recipients.reserve(recipients);
+        self.text.reserve(octets + recipients * (BEFORE.len() + BEHIND.len()));
     }
 
     /// Adds the last recipient of another envelope, with what became of it.
@@ -377,61 +413,6 @@ impl Envelope {
             Some(before) => self.recipients[before].end,
             None => self.sender_end,
         }
-    }
-
-    /// What became of a recipient.
-    #[must_use]
-    pub fn state(&self, index: usize) -> RecipientState {
-        self.recipients.get(index).map(|recipient| recipient.state).unwrap_or_default()
-    }
-
-    /// The reply that refused a recipient.
-    #[must_use]
-    pub fn refusal(&self, index: usize) -> Option<&ServerReply> {
-        self.recipients.get(index)?.refusal.as_deref()
-    }
-
-    /// How many recipients are in a state.
-    #[must_use]
-    pub fn count(&self, state: RecipientState) -> usize {
-        self.recipients.iter().filter(|recipient| recipient.state == state).count()
-    }
-
-    /// The domain of a recipient; empty if it has none.
-    #[must_use]
-    pub fn domain(&self, index: usize) -> &str {
-        let mailbox = self.recipient(index).unwrap_or_default();
-        mailbox.rsplit_once('@').map_or("", |(_, domain)| domain)
-    }
-
-    /// Whether the recipients are of more different domains than so many.
-    #[must_use]
-    pub fn has_more_domains(&self, most: usize) -> bool {
-        let mut domains: Vec<&str> = Vec::new();
-        (0..self.len()).map(|index| self.domain(index)).any(|domain| {
-            if !domains.iter().any(|known| known.eq_ignore_ascii_case(domain)) {
-                domains.push(domain);
-            }
-            domains.len() > most
-        })
-    }
-
-    /// How many recipients wait for a transaction.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.waiting
-    }
-
-    /// Whether a recipient waits for a transaction.
-    #[must_use]
-    pub fn is_waiting(&self, index: usize) -> bool {
-        self.recipients.get(index).is_some_and(|recipient| recipient.course == Course::Waiting)
-    }
-
-    /// Whether a recipient was accepted in the present transaction.
-    #[must_use]
-    pub fn is_hopeful(&self, index: usize) -> bool {
-        self.recipients.get(index).is_some_and(Recipient::is_hopeful)
     }
 
     /// Takes a recipient into the present transaction.

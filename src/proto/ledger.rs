@@ -65,6 +65,16 @@ impl Ledger {
         self.0.pop_front().map(|(pending, _)| pending)
     }
 
+    /// Strikes out the oldest if it is a recipient's and may be answered; gives whose.
+    pub(super) fn strike_recipient(&mut self, written: u64) -> Option<u32> {
+        let (Pending::Rcpt(index), end) = *self.0.front()? else { return None };
+        if end > written {
+            return None;
+        }
+        self.0.pop_front();
+        Some(index)
+    }
+
     pub(super) fn oldest(&self) -> Option<Pending> {
         self.0.front().map(|(pending, _)| *pending)
     }

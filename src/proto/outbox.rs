@@ -19,6 +19,11 @@ impl Outbox {
         &self.buffer[self.sent..]
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
     /// Whether the first of what waits is still to be sent: the time to append
     /// more, since later the memory of what was sent would have to be kept.
     pub(super) fn is_whole(&self) -> bool {

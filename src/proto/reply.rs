@@ -67,12 +67,10 @@ impl Reply {
         ServerReply { code: self.code, enhanced: self.enhanced(), text: text.chars().map(printable).collect() }
     }
 
-    /// Appends the text, made printable.
-    pub fn append_text(&self, to: &mut String) {
-        match std::str::from_utf8(&self.text) {
-            Ok(text) if !text.contains(|c: char| c.is_control() && c != '\n') => to.push_str(text),
-            _ => to.push_str(&self.to_record().text),
-        }
+    /// The record of a reply of which the code and the text were kept.
+    #[must_use]
+    pub fn record_of(code: u16, text: &[u8]) -> ServerReply {
+        Self { code, text: text.to_vec(), lines: 1 }.to_record()
     }
 
     /// Becomes the same as another reply, in the memory that it has.

@@ -5,6 +5,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "mail.h"
 
+#include <signal.h>
 #include <sys/wait.h>
 
 static int destroyed;
@@ -257,10 +258,14 @@ static void fork_with_threads(void)
         CHECK_SAME(SmtpReactorRelease(own), 0);
         CHECK_SAME(SmtpClientRelease(client), 0);
         fflush(stdout);
-        _exit(check_failures != 0);
+        if (check_failures == 0) {
+            /* valgrind would call lost what the threads held that the child has not. */
+            kill(getpid(), SIGKILL);
+        }
+        _exit(1);
     }
     CHECK(child > 0 && waitpid(child, &status, 0) == child);
-    CHECK_SAME(status, 0);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     CHECK_SAME(SmtpPoolSubmit(pool, &message, NULL, NULL, 0, NULL), 0);
     CHECK_SAME(SmtpPoolWait(pool, 60000, &result), 0);
     CHECK_SAME(result.code, 0);

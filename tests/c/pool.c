@@ -140,7 +140,7 @@ static void many_threads_and_the_end(void)
     CHECK_SAME(counts.told, THREADS * EACH);
     CHECK_SAME(counts.accepted, 2);
     CHECK_SAME(counts.destroyed, 1);
-    server_finish(&server);
+    server_drop(&server);
 }
 
 int main(void)

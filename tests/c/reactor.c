@@ -5,8 +5,6 @@
 #define _POSIX_C_SOURCE 200809L
 #include "mail.h"
 
-#include <sys/wait.h>
-
 enum { SESSIONS = 8 };
 
 struct session {
@@ -34,7 +32,7 @@ static void end_session(struct session *session)
     pthread_mutex_destroy(&session->lock);
 }
 
-static void tell(struct session *session, int32_t result)
+static void tell_end(struct session *session, int32_t result)
 {
     pthread_mutex_lock(&session->lock);
     session->over++;
@@ -73,19 +71,19 @@ static void go_on(SmtpClient *client, int32_t result, void *user_data)
             result = SmtpDisconnect(client);
             break;
         default:
-            tell(session, 0);
+            tell_end(session, 0);
             return;
         }
     }
     if (result != SMTP_PENDING) {
-        tell(session, result);
+        tell_end(session, result);
     }
 }
 
 static void tell_only(SmtpClient *client, int32_t result, void *user_data)
 {
     (void)client;
-    tell(user_data, result);
+    tell_end(user_data, result);
 }
 
 static void count_destroy(void *user_data)
@@ -153,7 +151,7 @@ static void what_is_pending_is_told_at_the_end(void)
     CHECK_SAME(wait_for(&sessions[2]), SMTP_ERROR_CANCELLED);
     for (i = 0; i < 3; i++) {
         CHECK_SAME(sessions[i].destroyed, 1);
-        server_finish(&sessions[i].server);
+        server_drop(&sessions[i].server);
         if (i != 1) {
             CHECK_SAME(SmtpClientRelease(sessions[i].client), 0);
         }

@@ -21,7 +21,7 @@ HEADER = REPO / "include" / "smtpclient.h"
 TEXT = HEADER.read_text()
 EXPORTS = (REPO / "tests" / "exports.txt").read_text().split()
 # docs/dependencies.md says what the last step up was for.
-MOST_OCTETS = 4096 * 1024
+MOST_OCTETS = 4352 * 1024
 
 # The C library and the compiler's run-time library, wherever their version is.
 C_LIBRARY = re.compile(r"(libc|libm|libpthread|libdl|librt|libgcc_s)\.so\.\d+|ld-linux[-a-z0-9_]*\.so\.\d+")

@@ -903,7 +903,8 @@ class Client:
         The messages are a Batch, or an iterable of sender, recipients and message as
         for ``send_message``. That messages are refused, or the connection ends, does
         not raise: look at the results. A Batch can be sent again then: only what was
-        not sent is sent. A call that cannot begin raises.
+        not sent is sent. A call that cannot begin raises. On a client that does not
+        block, give a Batch, and read its results when the operation is over.
         """
         batch = as_batch(messages)
         result = library.SmtpSendBatch(self._handle, batch._handle)

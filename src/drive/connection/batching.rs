@@ -8,6 +8,7 @@ use crate::error::Result;
 
 impl Talk {
     /// Gives the session the next message of a batch.
+    #[inline(never)]
     pub(super) fn take_message(&mut self, source: &mut dyn Source, timer: &Timer) -> bool {
         match source.next_message(self.session.next_envelope()) {
             Some(number) => self.session.add_message(number, timer.now),
@@ -17,6 +18,7 @@ impl Talk {
     }
 
     /// Has the source begin a message's content.
+    #[inline(never)]
     pub(super) fn select(&mut self, source: &mut dyn Source, observer: &mut dyn Observer) -> Result<bool> {
         source.select(self.session.message_number())?;
         observer.begins(self.session.envelope().size());
@@ -25,6 +27,7 @@ impl Talk {
     }
 
     /// Gives the next piece of a message that goes out as a whole.
+    #[inline(never)]
     pub(super) fn gather(&mut self, source: &mut dyn Source, timer: &Timer) -> bool {
         match source.next() {
             Ok([]) => self.session.finish_gathered(timer.now),
@@ -35,6 +38,7 @@ impl Talk {
     }
 
     /// Says what became of messages.
+    #[inline(never)]
     pub(super) fn tell_settled(&mut self, source: &mut dyn Source, observer: &mut dyn Observer) {
         for settled in self.session.settled() {
             source.settled(settled);

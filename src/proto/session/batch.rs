@@ -18,7 +18,7 @@
 
 use super::handle::add_that_it_may_be_there;
 use super::transaction::{Next, Transaction};
-use super::{Outcome, Session, State, add_that_others_have_it};
+use super::{Outcome, Session, State, Want, add_that_others_have_it};
 use crate::error::{Class, Code, Error, Result};
 use crate::proto::dot::DotStuffer;
 use crate::proto::envelope::Envelope;
@@ -56,7 +56,7 @@ pub struct Window {
 /// A message of a batch whose fate is known.
 #[derive(Debug)]
 pub struct Settled {
-    mail: Transaction,
+    mail: Box<Transaction>,
     error: Option<Box<Error>>,
 }
 
@@ -99,27 +99,40 @@ pub(super) struct Batch {
     /// The source has not said that there are no more.
     more: bool,
     pub(super) window: Option<Window>,
-    /// The next message, while it is being given.
-    pub(super) draft: Transaction,
+    /// The next message, while it is being given. There is one once there was a batch.
+    pub(super) draft: Option<Box<Transaction>>,
     /// Its content is being taken, before any of it is queued.
     pub(super) gathering: bool,
     pub(super) gathered: Vec<u8>,
     /// It waits until everything before it is settled.
     pub(super) held: bool,
     /// What was sent behind the message that replies belong to.
-    pub(super) behind: VecDeque<Transaction>,
+    pub(super) behind: VecDeque<Box<Transaction>>,
     /// The octets of content in flight.
     pub(super) octets: u64,
     /// What is to be begun once more, when everything is settled.
-    again: VecDeque<Transaction>,
+    again: VecDeque<Box<Transaction>>,
     settled: Vec<Settled>,
-    spare: Vec<Transaction>,
+    #[allow(clippy::vec_box)] // they are moved about
+    spare: Vec<Box<Transaction>>,
     /// What the batch came to so far; the mode that was used.
     mode: BatchMode,
     /// The server has answered a message that went out behind another.
     proven: bool,
     /// It was found not to bear that.
     blamed: Option<String>,
+}
+
+impl Batch {
+    pub(super) fn draft(&mut self) -> &mut Transaction {
+        self.draft.get_or_insert_default()
+    }
+
+    /// Takes the draft, and leaves another in its place.
+    fn take_draft(&mut self) -> Box<Transaction> {
+        let next = self.spare.pop().unwrap_or_default();
+        self.draft.replace(next).unwrap_or_default()
+    }
 }
 
 // For the driver
@@ -149,21 +162,22 @@ impl Session {
 
     /// An envelope to fill with the next message.
     pub fn next_envelope(&mut self) -> &mut Envelope {
-        &mut self.batch.draft.envelope
+        &mut self.batch.draft().envelope
     }
 
     /// Takes the message over whose envelope was filled; only when [`super::Want::Next`]
     /// was said. `number` is what it is handed back with.
     pub fn add_message(&mut self, number: u32, now: Moment) {
         self.since = now;
-        let draft = &mut self.batch.draft;
+        let draft = self.batch.draft();
         draft.prepare();
         draft.number = number;
         draft.rewind = true;
         draft.content_octets = 0;
         draft.stuffer = DotStuffer::without_dots();
         draft.end_reply.clear();
-        if let Err(error) = self.check_envelope(&self.batch.draft.envelope) {
+        let checked = self.batch.draft.as_ref().map_or(Ok(()), |draft| self.check_envelope(&draft.envelope));
+        if let Err(error) = checked {
             return self.refuse_draft(error);
         }
         if self.draft_flies() {
@@ -199,7 +213,10 @@ impl Session {
     /// The number of the message whose content is asked for.
     #[must_use]
     pub fn message_number(&self) -> u32 {
-        if self.batch.gathering { self.batch.draft.number } else { self.mail.number }
+        match &self.batch.draft {
+            Some(draft) if self.batch.gathering => draft.number,
+            _ => self.mail.number,
+        }
     }
 
     /// How the messages of the last batch followed on each other.
@@ -236,8 +253,17 @@ impl Session {
         }
     }
 
+    /// What the driver has to do about messages to come, if anything.
+    pub(super) fn batch_want(&self) -> Option<Want> {
+        if self.batch.gathering {
+            let is_begun = self.batch.draft.as_ref().is_some_and(|draft| !draft.rewind);
+            return Some(if is_begun { Want::Gather } else { Want::Rewind });
+        }
+        self.takes_message().then_some(Want::Next)
+    }
+
     /// Whether the next message may be given now.
-    pub(super) fn takes_message(&self) -> bool {
+    fn takes_message(&self) -> bool {
         let batch = &self.batch;
         if !batch.more || batch.held || !batch.again.is_empty() {
             return false;
@@ -260,15 +286,20 @@ impl Session {
     /// Puts the draft into the place of the message that replies belong to, to do
     /// something with it.
     pub(super) fn with_draft(&mut self, action: impl FnOnce(&mut Self)) {
-        std::mem::swap(&mut self.mail, &mut self.batch.draft);
+        self.swap_draft();
         action(self);
-        std::mem::swap(&mut self.mail, &mut self.batch.draft);
+        self.swap_draft();
+    }
+
+    fn swap_draft(&mut self) {
+        if let Some(draft) = &mut self.batch.draft {
+            std::mem::swap(&mut self.mail, draft);
+        }
     }
 
     /// The draft is on its way: behind what is, or as the first.
     pub(super) fn enqueue_draft(&mut self, is_first: bool) {
-        let next = self.batch.spare.pop().unwrap_or_default();
-        let draft = std::mem::replace(&mut self.batch.draft, next);
+        let draft = self.batch.take_draft();
         if is_first {
             let unused = std::mem::replace(&mut self.mail, draft);
             self.batch.spare.push(unused);
@@ -322,8 +353,7 @@ impl Session {
 impl Session {
     /// The draft cannot be sent.
     pub(super) fn refuse_draft(&mut self, error: Box<Error>) {
-        let next = self.batch.spare.pop().unwrap_or_default();
-        let mail = std::mem::replace(&mut self.batch.draft, next);
+        let mail = self.batch.take_draft();
         self.batch.settled.push(Settled { mail, error: Some(error.with_outcome(Outcome::NotSent)) });
         self.go_on_with_batch();
     }
@@ -346,7 +376,7 @@ impl Session {
     }
 
     /// Puts the next message into the place of the oldest, and gives that.
-    fn next_in_line(&mut self) -> Transaction {
+    fn next_in_line(&mut self) -> Box<Transaction> {
         let flies = self.state == State::Flight;
         self.batch.octets = self.batch.octets.saturating_sub(self.mail.content_octets);
         let next = match self.batch.behind.pop_front() {
@@ -462,7 +492,7 @@ impl Session {
             return mail.outcome;
         }
         if self.state == State::Flight && mail.accepted == 0 && self.ledger.oldest() == Some(Pending::End) {
-            return mail.refused_outcome();
+            return self.refused_outcome();
         }
         let left = matches!(self.state, State::End | State::Flight) && self.end_has_left();
         if left && !is_closing { Outcome::Unknown } else { Outcome::NotSent }

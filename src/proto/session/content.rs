@@ -7,8 +7,8 @@
 use super::transaction::Next;
 use super::{Outcome, Session, State};
 use crate::error::{Code, Error, Phase};
+use crate::proto::command::Command;
 use crate::proto::dot::DotStuffer;
-use crate::proto::envelope::RecipientState;
 use crate::proto::ledger::Pending;
 use crate::proto::limits::{OUTPUT_CHUNK, OUTPUT_KEPT};
 use crate::proto::moment::Moment;
@@ -119,7 +119,7 @@ impl Session {
 
     /// Takes note that the source gives the message from its beginning again.
     pub fn handle_rewound(&mut self) {
-        let mail = if self.batch.gathering { &mut self.batch.draft } else { &mut self.mail };
+        let mail = if self.batch.gathering { self.batch.draft() } else { &mut *self.mail };
         mail.rewind = false;
     }
 
@@ -153,10 +153,7 @@ impl Session {
     /// Announces the message as one chunk, whose content follows.
     pub(super) fn begin_whole(&mut self, octets: u64) {
         let from = self.out.end();
-        let out = self.out.buffer();
-        out.extend_from_slice(b"BDAT ");
-        write_number(octets, out);
-        out.extend_from_slice(b" LAST\r\n");
+        Command::LastChunk(octets).write_to(self.out.buffer());
         self.trace.command(self.out.since(from), None);
         self.enter_end_at(self.out.queued() + octets);
         self.mail.left = Some(octets);
@@ -194,15 +191,8 @@ impl Session {
     }
 
     /// What has become of a message whose recipients were all refused that were asked for.
-    fn refused_outcome(&self) -> Outcome {
-        let envelope = &self.mail.envelope;
-        if envelope.waiting() > 0 {
-            Outcome::NotSent
-        } else if envelope.count(RecipientState::RefusedTemporary) > 0 {
-            Outcome::RejectedTemporary
-        } else {
-            Outcome::RejectedPermanent
-        }
+    pub(super) fn refused_outcome(&self) -> Outcome {
+        if self.mail.envelope.waiting() > 0 { Outcome::NotSent } else { self.mail.refused_outcome() }
     }
 
     /// A recipient was refused while the content is on its way: if it was the last one,
@@ -254,18 +244,4 @@ fn changed(how: &str) -> Box<Error> {
     let what = format!("the message has {how} octets than when it was measured before it was sent");
     Error::new(Code::FILE, Phase::Content, what)
         .with_remedy("Send it again, and do not change it while it is being sent.")
-}
-
-fn write_number(number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = number;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            return out.extend_from_slice(&digits[at..]);
-        }
-    }
 }

@@ -15,6 +15,12 @@ impl Session {
         self.state != State::Closed
     }
 
+    /// Whether TLS is on its way, or about to be.
+    #[must_use]
+    pub fn is_in_handshake(&self) -> bool {
+        self.state == State::Handshake
+    }
+
     /// Whether EHLO was accepted.
     #[must_use]
     pub fn is_extended(&self) -> bool {

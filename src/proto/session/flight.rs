@@ -1,7 +1,7 @@
 //! Whole messages in flight: MAIL, RCPT and the content as one BDAT, behind each other,
 //! with no wait for any reply.
 
-use super::batch::{BatchMode, Window};
+use super::batch::{Batch, BatchMode, Window};
 use super::transaction::Next;
 use super::{Outcome, Session, State};
 use crate::error::{Code, Error, Phase};
@@ -9,7 +9,6 @@ use crate::proto::command::Command;
 use crate::proto::ledger::Pending;
 use crate::proto::limits::OUTPUT_CHUNK;
 use crate::proto::moment::Moment;
-use std::io::Write as _;
 
 /// Every server takes so many recipients at a time (RFC 5321 section 4.5.3.1.8).
 const RECIPIENTS: usize = 100;
@@ -19,7 +18,7 @@ impl Session {
     /// Whether the draft may go out as a whole, with no reply awaited: it is short, and
     /// one transaction is likely to do.
     pub(super) fn draft_flies(&self) -> bool {
-        let envelope = &self.batch.draft.envelope;
+        let Some(envelope) = self.batch.draft.as_ref().map(|draft| &draft.envelope) else { return false };
         let limits = self.capabilities.limits;
         self.mode() == BatchMode::InFlight
             && matches!(self.state, State::Ready | State::Flight)
@@ -44,13 +43,14 @@ impl Session {
 
     /// Gives the next piece of the message; only when [`super::Want::Gather`] was said.
     pub fn gather(&mut self, piece: &[u8]) {
-        let batch = &mut self.batch;
-        if batch.draft.envelope.is_binary() {
-            batch.gathered.extend_from_slice(piece);
+        let Batch { draft, gathered, .. } = &mut self.batch;
+        let draft = draft.get_or_insert_default();
+        if draft.envelope.is_binary() {
+            gathered.extend_from_slice(piece);
         } else {
-            batch.draft.stuffer.push(piece, &mut batch.gathered);
+            draft.stuffer.push(piece, gathered);
         }
-        batch.draft.content_octets += piece.len() as u64;
+        draft.content_octets += piece.len() as u64;
     }
 
     /// Takes note that the content cannot be had; only when [`super::Want::Gather`] was
@@ -63,16 +63,17 @@ impl Session {
     /// Ends the message, and sends it; only when [`super::Want::Gather`] was said.
     pub fn finish_gathered(&mut self, now: Moment) {
         self.since = now;
-        let batch = &mut self.batch;
-        batch.gathering = false;
-        if !batch.draft.envelope.is_binary() {
-            batch.draft.stuffer.finish(&mut batch.gathered);
+        let Batch { draft, gathered, gathering, octets, .. } = &mut self.batch;
+        let draft = draft.get_or_insert_default();
+        *gathering = false;
+        if !draft.envelope.is_binary() {
+            draft.stuffer.finish(gathered);
         }
-        if batch.gathered.is_empty() {
+        if gathered.is_empty() {
             // RFC 3030 allows an empty last chunk, but not all servers do.
-            batch.gathered.extend_from_slice(b"\r\n");
+            gathered.extend_from_slice(b"\r\n");
         }
-        batch.octets += batch.draft.content_octets;
+        *octets += draft.content_octets;
         let is_first = self.state == State::Ready;
         self.note_mode(BatchMode::InFlight);
         self.with_draft(|session| session.queue_whole(!is_first));
@@ -96,8 +97,7 @@ impl Session {
         }
         self.mail.next = Next::Nothing;
         let from = self.out.end();
-        // Writing to memory does not fail.
-        let _ = write!(self.out.buffer(), "BDAT {} LAST\r\n", self.batch.gathered.len());
+        Command::LastChunk(self.batch.gathered.len() as u64).write_to(self.out.buffer());
         self.trace.command(self.out.since(from), None);
         self.trace.content(&self.batch.gathered, true);
         self.out.buffer().extend_from_slice(&self.batch.gathered);

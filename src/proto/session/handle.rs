@@ -17,7 +17,9 @@ impl Session {
                     if complete {
                         self.since = now;
                         self.handle_reply(!input.is_empty());
-                        input = &input[self.take_repeated(input)..];
+                        if !input.is_empty() {
+                            input = &input[self.take_repeated(input)..];
+                        }
                     }
                 }
                 Err(error) => self.fail(error),
@@ -31,7 +33,8 @@ impl Session {
         self.out.advance(count);
         self.since = now;
         // What rides behind the end may be stuck when the end itself has left.
-        if self.state == State::End && self.batch.on && !self.mail.end_sent && self.end_has_left() {
+        let has_ride = self.batch.on && !self.batch.behind.is_empty();
+        if has_ride && self.state == State::End && !self.mail.end_sent && self.end_has_left() {
             self.mail.end_sent = true;
             self.mail.outcome = Outcome::Unknown;
         }

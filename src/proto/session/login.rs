@@ -42,7 +42,7 @@ impl Session {
         line.extend_from_slice(b"\r\n");
         let line = Secret::new(line);
         // Where a session takes few messages, the next one has to log in too.
-        self.credentials = self.capabilities.limits.mail.is_some().then_some(credentials);
+        self.credentials = self.capabilities.limits.mail.is_some().then(|| Box::new(credentials));
         self.since = now;
         self.mail.running = false;
         self.state = State::Auth;

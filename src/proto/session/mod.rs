@@ -175,12 +175,13 @@ pub struct Session {
     authenticated: Option<Mechanism>,
     /// See [`Session::wants_token`].
     wants_token: bool,
-    mail: Transaction,
+    /// In a box, as those of a batch change places.
+    mail: Box<Transaction>,
     batch: Batch,
     /// How many transactions were begun.
     transactions: u32,
     /// What logged in, where another session may have to.
-    credentials: Option<Credentials>,
+    credentials: Option<Box<Credentials>>,
     /// The session goes on with what another has begun.
     resumes: bool,
     /// The verb of the last command of the caller's own.
@@ -214,7 +215,7 @@ impl Session {
             objection: Objection::default(),
             authenticated: None,
             wants_token: false,
-            mail: Transaction::default(),
+            mail: Box::default(),
             batch: Batch::default(),
             transactions: 0,
             credentials: None,
@@ -248,7 +249,7 @@ impl Session {
     /// or what the message needs and the server lacks.
     pub fn send(&mut self, envelope: &mut Envelope, now: Moment) -> Result<()> {
         self.take_envelope(envelope)?;
-        self.expect_offered(&self.mail.envelope)?;
+        self.check_recipients(&self.mail.envelope)?;
         self.mail.stepwise = false;
         self.mail.keeps_open = false;
         self.since = now;
@@ -314,28 +315,31 @@ impl Session {
 // What to do next, and what is known
 impl Session {
     /// What the driver has to do next.
+    #[inline]
     #[must_use]
     pub fn want(&self) -> Want {
-        let waiting = self.out.waiting().len();
         if self.done {
-            Want::Done
-        } else if self.batch.on && self.batch.gathering {
-            if self.batch.draft.rewind { Want::Rewind } else { Want::Gather }
-        } else if self.batch.on && self.takes_message() {
-            Want::Next
-        } else if self.state == State::Left {
-            Want::Renew
-        } else if self.state == State::Content && self.mail.rewind {
-            Want::Rewind
-        } else if self.state == State::Content && self.takes_content() {
-            Want::Content
-        } else if waiting > 0 {
-            Want::Write
-        } else if self.state == State::Handshake {
-            Want::Tls
-        } else {
-            Want::Read
+            return Want::Done;
         }
+        if self.batch.on
+            && let Some(want) = self.batch_want()
+        {
+            return want;
+        }
+        match self.state {
+            State::Left => Want::Renew,
+            State::Content if self.mail.rewind => Want::Rewind,
+            State::Content if self.takes_content() => Want::Content,
+            _ if !self.out.is_empty() => Want::Write,
+            State::Handshake => Want::Tls,
+            _ => Want::Read,
+        }
+    }
+
+    /// Whether the command is over.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.done
     }
 
     /// The octets to send.
@@ -347,7 +351,13 @@ impl Session {
     /// When the present phase has taken too long.
     #[must_use]
     pub fn deadline(&self) -> Option<Moment> {
-        self.since.limit(self.config.timeouts.of(self.phase()))
+        self.deadline_of(self.phase())
+    }
+
+    /// The same where [`Self::phase`] is known.
+    #[must_use]
+    pub fn deadline_of(&self, phase: Phase) -> Option<Moment> {
+        self.since.limit(self.config.timeouts.of(phase))
     }
 
     /// What the session is doing.

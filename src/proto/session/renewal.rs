@@ -19,7 +19,7 @@ impl Session {
         let mut next = Self::new(Config { timeouts, insecure_auth: self.config.insecure_auth, ..config });
         next.mail = std::mem::take(&mut self.mail);
         next.batch = std::mem::take(&mut self.batch);
-        next.credentials = self.credentials.take().map(|credentials| Credentials { nonce, ..credentials });
+        next.credentials = self.credentials.take().map(|credentials| Box::new(Credentials { nonce, ..*credentials }));
         next.resumes = true;
         self.state = State::Closed;
         next
@@ -45,7 +45,7 @@ impl Session {
             None => self.go_on(),
             Some(credentials) => {
                 self.state = State::Ready;
-                if let Err(mut error) = self.authenticate(credentials, self.since) {
+                if let Err(mut error) = self.authenticate(*credentials, self.since) {
                     error.phase = Phase::Auth;
                     self.fail(error);
                 }

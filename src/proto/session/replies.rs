@@ -70,11 +70,10 @@ impl Session {
         }
         let Some(length) = self.parser.repeat_length() else { return 0 };
         let mut used = 0;
-        while let Some(Pending::Rcpt(index)) = self.ledger.oldest()
-            && self.ledger.may_be_answered(self.out.written())
-            && self.parser.repeats(&input[used..])
+        let written = self.out.written();
+        while self.parser.repeats(&input[used..])
+            && let Some(index) = self.ledger.strike_recipient(written)
         {
-            self.ledger.strike();
             self.mail.envelope.accept(index as usize);
             self.mail.accepted += 1;
             used += length;

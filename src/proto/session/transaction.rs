@@ -150,6 +150,11 @@ impl Session {
     /// Finds what can be found wrong with a message before anything is sent.
     pub(super) fn check_envelope(&self, envelope: &Envelope) -> Result<()> {
         self.check_size(envelope)?;
+        self.check_recipients(envelope)
+    }
+
+    /// The same but for the size, of a message that is complete.
+    pub(super) fn check_recipients(&self, envelope: &Envelope) -> Result<()> {
         if envelope.is_empty() {
             return Err(Error::caller(Code::NO_RECIPIENTS, "the list of recipients is empty"));
         }
@@ -190,7 +195,14 @@ impl Session {
 
     /// Queues the commands of a transaction as far as the rules allow, and ends
     /// a transaction that came to nothing once all its replies are in.
+    #[inline]
     pub(super) fn pump(&mut self) {
+        if self.state == State::Envelope {
+            self.pump_envelope();
+        }
+    }
+
+    fn pump_envelope(&mut self) {
         while self.state == State::Envelope && self.out.waiting().len() < OUTPUT_CHUNK / 4 {
             if !self.ledger.is_empty() && !self.capabilities.pipelining {
                 return;
