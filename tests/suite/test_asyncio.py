@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import inspect
 import os
 import socket
 import sys
@@ -13,7 +14,7 @@ from script_server import ScriptServer
 from test_python import ADDRESSES, EHLO, GREETING, QUIT, session, taken
 
 import smtpclient
-from smtpclient import AsyncClient, CallerError, ServerError, SmtpError, WireError
+from smtpclient import AsyncClient, CallerError, Client, ServerError, SmtpError, WireError
 
 HELLO = b"250-test\r\n250 AUTH PLAIN\r\n"
 ENVELOPE = taken()[:6]
@@ -47,6 +48,16 @@ async def connected(server):
     client = new_client()
     await client.connect("127.0.0.1", server.port)
     return client
+
+
+def test_no_operation_of_the_client_is_left_out():
+    found = 0
+    for name, method in vars(Client).items():
+        if inspect.isfunction(method) and not name.startswith("_") and name != "process":
+            runs = any(f"self.{end}(" in inspect.getsource(method) for end in ("_finish", "_run", "_reply"))
+            found += runs
+            assert inspect.iscoroutinefunction(getattr(AsyncClient, name)) == runs, name
+    assert found > 20
 
 
 def test_every_operation(tmp_path):
